@@ -1,0 +1,156 @@
+"""What the agent needs from the outside world, as small protocols.
+
+The loop knows these and no adapter; tests put fakes here and nowhere else.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from atoll.wire.messages import Call, Format, Message, Options, Think, ToolSpec, Usage
+
+Backend = Literal["ollama", "openai", "local", "demo", "scripted"]
+Capability = Literal["completion", "tools", "insert", "vision", "embedding", "thinking"]
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """What a back end truthfully says of its model; 0 and "" mean unknown.
+
+    `context_length` is in tokens, `size` in bytes. "tools" is in
+    `capabilities` only when the model calls tools natively.
+    """
+
+    backend: Backend
+    model: str
+    capabilities: tuple[Capability, ...] = ("completion",)
+    architecture: str = ""
+    context_length: int = 0
+    embedding_length: int = 0
+    parameter_size: str = ""
+    quantization: str = ""
+    size: int = 0
+
+
+class ModelRequest(Struct, frozen=True, kw_only=True):
+    """One call of a model.
+
+    `raw_prompt` sends that text alone, without a chat template, and leaves
+    `messages` unused. `keep_alive` is Ollama's, passed on where it means
+    something: seconds, or a Go duration.
+    """
+
+    messages: tuple[Message, ...] = ()
+    options: Options = Options()
+    tools: tuple[ToolSpec, ...] = ()
+    format: Format = None
+    think: Think = None
+    raw_prompt: str | None = None
+    keep_alive: float | str | None = None
+
+
+class TextDelta(Struct, frozen=True):
+    """Some more of the answer; never half a character."""
+
+    text: str
+
+
+class ThinkingDelta(Struct, frozen=True):
+    """Some more of the model's thinking."""
+
+    text: str
+
+
+class CallsDelta(Struct, frozen=True):
+    """Complete tool calls; arguments are parsed and are objects."""
+
+    calls: tuple[Call, ...]
+
+
+class Done(Struct, frozen=True):
+    """The last chunk: why the model stopped and what it cost."""
+
+    reason: Literal["stop", "length"]
+    usage: Usage
+
+
+Chunk = TextDelta | ThinkingDelta | CallsDelta | Done
+
+
+class Model(Protocol):
+    """A language model behind some server, or none at all (`demo`, `scripted`)."""
+
+    async def describe(self) -> ModelInfo:
+        """Ask the back end about the model; raises UpstreamError when it cannot be reached."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the back end can take work; raises UpstreamError otherwise. Cheap."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Chunk]:
+        """Generate; ends with exactly one Done, or raises UpstreamError.
+
+        Closing the iterator early cancels the generation at the back end.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give up every connection."""
+        ...
+
+
+class Outcome(Struct, frozen=True):
+    """What a tool call came to: text for the model, and whether it failed."""
+
+    text: str
+    failed: bool = False
+
+
+class Toolbox(Protocol):
+    """The agent's own tools."""
+
+    @property
+    def specs(self) -> Sequence[ToolSpec]:
+        """The tools that exist for the model, after the allow list."""
+        ...
+
+    async def call(self, call: Call) -> Outcome:
+        """Run one tool; every fault of the tool comes back as a failed Outcome."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Conversations that outlive a request; written before they are acknowledged."""
+
+    def load(self, session_id: str) -> tuple[Message, ...] | None:
+        """The messages of a live session, or None when it is unknown or expired."""
+        ...
+
+    def save(self, session_id: str, messages: Sequence[Message]) -> None:
+        """Store the whole conversation and renew the session's time limit."""
+        ...
+
+    def count(self) -> int:
+        """How many sessions are alive."""
+        ...
+
+    def cleanup(self) -> int:
+        """Delete the expired sessions and say how many they were."""
+        ...
+
+    def close(self) -> None:
+        """Close the store."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it still."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...

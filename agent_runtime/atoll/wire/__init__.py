@@ -1,0 +1,1 @@
+"""Values that cross a border: plain frozen Structs, no behaviour beyond their own shape."""

@@ -1,0 +1,114 @@
+"""The one event union: everything an agent's turn can say (DESIGN section 6).
+
+The loop emits these and nothing else. Each dialect, streaming or not, is a pure
+projection of this stream, so a turn has one meaning and many spellings.
+
+Order: `RunStart (StepStart (Token | Reasoning | ToolCall | ToolResult |
+Planning | Warning)*)* (RunEnd | Failure)`. Exactly one RunEnd or Failure ends
+the stream, always.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from atoll.errors import Who
+from atoll.wire.json import JsonObject
+from atoll.wire.messages import Usage
+
+StopReason = Literal["stop", "length", "load", "unload"]
+
+
+class RunStart(Struct, frozen=True, tag="run_start"):
+    """A turn began; `model` is the name the client asked for."""
+
+    run_id: str
+    model: str
+    prompt: str
+
+
+class StepStart(Struct, frozen=True, tag="step_start"):
+    """A step (one model call and the tools it asks for) began; counts from 0."""
+
+    step_index: int
+
+
+class Token(Struct, frozen=True, tag="token"):
+    """A piece of the answer, whole Unicode characters only."""
+
+    text: str
+
+
+class Reasoning(Struct, frozen=True, tag="reasoning"):
+    """A piece of the model's thinking."""
+
+    text: str
+
+
+class ToolCall(Struct, frozen=True, tag="tool_call"):
+    """The model calls a tool.
+
+    `origin` says whose tool it is: an `agent` call runs inside the turn, a
+    `client` call ends the turn and is handed to the client.
+    """
+
+    call_id: str
+    name: str
+    arguments: JsonObject
+    origin: Literal["agent", "client"] = "agent"
+
+
+class ToolResult(Struct, frozen=True, tag="tool_result"):
+    """What an agent's tool answered; `failed` when it raised or ran out of time."""
+
+    call_id: str
+    name: str
+    result: str
+    failed: bool = False
+
+
+class Planning(Struct, frozen=True, tag="planning"):
+    """A plan the model wrote before or between steps."""
+
+    plan: str
+    updated_plan: str = ""
+
+
+class Warning(Struct, frozen=True, tag="warning"):
+    """Something the person should know; the turn goes on."""
+
+    message: str
+
+
+class Failure(Struct, frozen=True, tag="error"):
+    """The turn failed; the last event. `status` is the HTTP status it stands for."""
+
+    code: str
+    message: str
+    who: Who
+    status: int
+
+
+class RunEnd(Struct, frozen=True, tag="run_end"):
+    """The turn is complete; the last event. `total_ns` is its wall time, never 0."""
+
+    answer: str
+    reason: StopReason
+    usage: Usage
+    total_ns: int
+    steps: int = 1
+    completed: bool = True
+
+
+Event = (
+    RunStart
+    | StepStart
+    | Token
+    | Reasoning
+    | ToolCall
+    | ToolResult
+    | Planning
+    | Warning
+    | Failure
+    | RunEnd
+)

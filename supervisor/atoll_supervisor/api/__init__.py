@@ -1,0 +1,1 @@
+"""The management API on the daemon's port; one resource, one module."""

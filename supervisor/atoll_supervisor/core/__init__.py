@@ -1,0 +1,1 @@
+"""The decisions of the daemon: pure, no clock, no I/O."""

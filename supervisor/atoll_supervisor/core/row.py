@@ -1,0 +1,50 @@
+"""A unit as the management API shows it (DESIGN section 7)."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Status = Literal["discovered", "starting", "running", "stopped", "failed"]
+"""The source system's public words; `phase` is the exact one."""
+
+
+class LastExit(Struct, frozen=True):
+    """How the unit's last process ended; `at` is RFC 3339 with zone."""
+
+    code: int | None
+    signal: str | None
+    reason: str
+    at: str
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One line of `GET /api/v1/agents`; times RFC 3339 with zone, sizes in bytes."""
+
+    name: str
+    slug: str
+    status: Status
+    phase: str
+    reason: str
+    port: int | None
+    pid: int | None
+    url: str | None
+    model: str
+    backend: str
+    version: str
+    description: str
+    capabilities: tuple[str, ...]
+    restarts: int
+    started_at: str | None
+    uptime_s: float | None
+    last_exit: LastExit | None
+    config_error: str | None
+    cpu_percent: float | None
+    rss_bytes: int | None
+    in_flight: int | None
+    config_path: str
+    checksum: str
+    generation: int
+    instance_id: str | None
+    input_schema: str | None = None
+    output_schema: str | None = None
+    hand_off: str | None = None

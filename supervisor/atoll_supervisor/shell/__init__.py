@@ -1,0 +1,1 @@
+"""The daemon's hands: processes, sockets, files, probes."""
