@@ -3,7 +3,7 @@
 The loop knows these and no adapter; tests put fakes here and nowhere else.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -88,10 +88,10 @@ class Model(Protocol):
         """Return when the back end can take work; raises UpstreamError otherwise. Cheap."""
         ...
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[Chunk]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """Generate; ends with exactly one Done, or raises UpstreamError.
 
-        Closing the iterator early cancels the generation at the back end.
+        Closing the generator early cancels the generation at the back end.
         """
         ...
 

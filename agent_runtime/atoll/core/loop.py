@@ -1,0 +1,224 @@
+"""The agent loop as a pure step function: what happened -> what to do next.
+
+Every transition of a turn lives in this file. The runner (`atoll.loop.runner`)
+performs the actions and comes back with observations; nothing here waits,
+reads a clock or talks to anybody.
+
+A turn, numbered as in the code:
+1. Without tools: ask once, the answer is the end.
+2. Tools and a model that calls them natively: ask with the tools.
+   2a. No call: that was the answer (with a `format`: ask again, held to it).
+   2b. Calls of the agent's own tools: run them, then 2 again. Calls of the
+       client's tools in the same reply are dropped; the model asks anew.
+   2c. Calls of the client's tools only: hand them over, the turn ends.
+3. Tools and a model that has none: ask it to decide (schema-constrained).
+   3a. It chose a tool: as 2b or 2c, results told in plain words.
+   3b. It chose to answer, or repeats itself: ask for the answer, without tools.
+4. The steps are used up: one last answer without tools, unless the caller said no.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, assert_never
+
+import msgspec
+from msgspec import Struct
+
+from atoll.core.decide import decide_messages, decide_schema, decided, spoken
+from atoll.core.lenient import calls_in_text
+from atoll.core.prompt import LAST_ANSWER
+from atoll.wire.messages import Call, Format, Message, ToolSpec
+
+Purpose = Literal["answer", "decide", "last"]
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What is fixed for the whole turn."""
+
+    agent_tools: tuple[ToolSpec, ...] = ()
+    client_tools: tuple[ToolSpec, ...] = ()
+    native: bool = False
+    format: Format = None
+    max_steps: int = 10
+    force_answer: bool = True
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """Every tool the model may call."""
+        return self.agent_tools + self.client_tools
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """A turn between two steps; `messages` grow with each reply and result."""
+
+    plan: Plan
+    messages: tuple[Message, ...]
+    asked: Purpose = "answer"
+    step_index: int = 0
+    calls_made: tuple[Call, ...] = ()
+    exhausted: bool = False
+
+
+class Replied(Struct, frozen=True):
+    """The model's reply to an Ask is complete."""
+
+    text: str
+    calls: tuple[Call, ...]
+    reason: Literal["stop", "length"]
+
+
+class ToolsRan(Struct, frozen=True):
+    """Every call of a RunTools has its result, in the order of the calls."""
+
+    calls: tuple[Call, ...]
+    results: tuple[str, ...]
+
+
+Observation = Replied | ToolsRan
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """Call the model. `visible`: its text goes to the client as it comes."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    format: Format = None
+    visible: bool = True
+    exact: bool = False
+    """Sample without chance: a decision, not prose."""
+
+
+class RunTools(Struct, frozen=True):
+    """Run the agent's own tools."""
+
+    calls: tuple[Call, ...]
+
+
+class HandOver(Struct, frozen=True):
+    """The turn ends with calls of the client's tools."""
+
+    calls: tuple[Call, ...]
+    text: str
+
+
+class Finish(Struct, frozen=True):
+    """The turn is complete. `completed` is False when the steps ran out unanswered."""
+
+    answer: str
+    reason: Literal["stop", "length"] = "stop"
+    completed: bool = True
+
+
+Action = Ask | RunTools | HandOver | Finish
+
+
+def begin(plan: Plan, messages: Sequence[Message]) -> tuple[State, Action]:
+    """Start a turn over a conversation whose system messages are already in place."""
+    return _next_ask(State(plan=plan, messages=tuple(messages)))
+
+
+def step(state: State, observation: Observation) -> tuple[State, Action]:
+    """Decide what follows from what was observed."""
+    match observation:
+        case Replied():
+            return _after_reply(state, observation)
+        case ToolsRan():
+            return _after_tools(state, observation)
+        case _:
+            assert_never(observation)
+
+
+def _next_ask(state: State) -> tuple[State, Action]:
+    plan = state.plan
+    if not plan.tools:  # 1
+        return _answer(state)
+    if plan.native:  # 2
+        hidden = plan.format is not None
+        ask = Ask(messages=state.messages, tools=plan.tools, visible=not hidden)
+        return msgspec.structs.replace(state, asked="answer"), ask
+    ask = Ask(  # 3
+        messages=decide_messages(state.messages, plan.tools),
+        format=decide_schema(plan.tools),
+        visible=False,
+        exact=True,
+    )
+    return msgspec.structs.replace(state, asked="decide"), ask
+
+
+def _answer(state: State) -> tuple[State, Action]:
+    ask = Ask(messages=state.messages, format=state.plan.format)
+    return msgspec.structs.replace(state, asked="last"), ask
+
+
+def _after_reply(state: State, reply: Replied) -> tuple[State, Action]:
+    match state.asked:
+        case "last":
+            return state, Finish(reply.text, reply.reason, completed=not state.exhausted)
+        case "answer":
+            return _after_native(state, reply)
+        case "decide":
+            return _after_decision(state, reply)
+        case _:
+            assert_never(state.asked)
+
+
+def _after_native(state: State, reply: Replied) -> tuple[State, Action]:
+    names = {tool.name for tool in state.plan.tools}
+    calls = reply.calls or calls_in_text(reply.text, names, len(state.calls_made))
+    if calls:
+        text = reply.text if reply.calls else ""
+        return _on_calls(state, calls, text)
+    if state.plan.tools and state.plan.format is not None:  # 2a, held to the format
+        return _answer(state)
+    return state, Finish(reply.text, reply.reason)  # 2a
+
+
+def _after_decision(state: State, reply: Replied) -> tuple[State, Action]:
+    call = decided(reply.text, state.plan.tools, len(state.calls_made))
+    if call is None or _repeats(state, call):  # 3b
+        return _answer(state)
+    return _on_calls(state, (call,), "")  # 3a
+
+
+def _on_calls(state: State, calls: tuple[Call, ...], text: str) -> tuple[State, Action]:
+    client = {tool.name for tool in state.plan.client_tools}
+    own = tuple(call for call in calls if call.name not in client)
+    if not own:  # 2c
+        return state, HandOver(calls, text)
+    made = (*state.calls_made, *own)  # 2b
+    said = Message(role="assistant", content=text, calls=own)
+    messages = (*state.messages, said) if state.plan.native else state.messages
+    return msgspec.structs.replace(state, messages=messages, calls_made=made), RunTools(own)
+
+
+def _after_tools(state: State, ran: ToolsRan) -> tuple[State, Action]:
+    results = tuple(
+        message
+        for call, result in zip(ran.calls, ran.results, strict=True)
+        for message in _result_messages(state.plan.native, call, result)
+    )
+    state = msgspec.structs.replace(
+        state, messages=state.messages + results, step_index=state.step_index + 1
+    )
+    if state.step_index < state.plan.max_steps:
+        return _next_ask(state)
+    return _out_of_steps(state)
+
+
+def _result_messages(native: bool, call: Call, result: str) -> tuple[Message, ...]:
+    if not native:
+        return spoken(call, result)
+    return (Message(role="tool", content=result, tool_name=call.name, call_id=call.id),)
+
+
+def _out_of_steps(state: State) -> tuple[State, Action]:
+    if not state.plan.force_answer:  # 4
+        return state, Finish("", completed=False)
+    note = Message(role="system", content=LAST_ANSWER)
+    messages = (*state.messages, note)
+    return _answer(msgspec.structs.replace(state, messages=messages, exhausted=True))
+
+
+def _repeats(state: State, call: Call) -> bool:
+    return any(
+        made.name == call.name and made.arguments == call.arguments for made in state.calls_made
+    )

@@ -1,0 +1,48 @@
+"""From a request to the messages a model sees.
+
+DESIGN section 11: the manifest's system prompt comes first, then the request's
+own system messages in their order; a request never removes the agent's.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from atoll.config.manifest import Llm
+from atoll.wire.json import JsonValue
+from atoll.wire.messages import Message, Options
+
+LAST_ANSWER = (
+    "You have used all the steps of this turn. Do not call any tool. "
+    "Answer now, as well as you can, with what you know."
+)
+
+
+def conversation(system_prompt: str, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """All messages for the model: one system message in front, when there is anything to say."""
+    own = (system_prompt,) if system_prompt else ()
+    leading = 0
+    while leading < len(messages) and messages[leading].role == "system":
+        leading += 1
+    texts = own + tuple(m.content for m in messages[:leading] if m.content)
+    head = (Message(role="system", content="\n\n".join(texts)),) if texts else ()
+    return head + tuple(messages[leading:])
+
+
+def last_question(messages: Sequence[Message]) -> str:
+    """The text of the last user message, or ""."""
+    return next((m.content for m in reversed(messages) if m.role == "user"), "")
+
+
+def merged(llm: Llm, options: Options) -> Options:
+    """The manifest's options with the request's put over them, one by one."""
+    own: dict[str, JsonValue] = {
+        "temperature": llm.temperature,
+        "top_p": llm.top_p,
+        "max_tokens": llm.max_tokens,
+    }
+    return msgspec.convert(_set(own) | _set(msgspec.to_builtins(options)), Options)
+
+
+def _set(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,165 @@
+"""One agent: what it is, what it runs on, and its turns."""
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from atoll.config.manifest import Manifest
+from atoll.config.names import same_model, slug_of, without_tag
+from atoll.errors import AtollError, UpstreamError
+from atoll.loop.admission import Admission
+from atoll.loop.runner import Runner
+from atoll.ports import Backend, Clock, Model, ModelInfo, SessionStore, Toolbox
+from atoll.wire.events import Event, Failure
+from atoll.wire.turn import TurnRequest
+
+HEALTH_TTL = 2_000_000_000
+"""Nanoseconds for which one look at the back end counts."""
+KEEP_ALIVE = 300.0
+"""Seconds a model counts as loaded after a turn, Ollama's default."""
+
+
+class Health(Struct, frozen=True):
+    """Whether the back end can take work, and if not, why."""
+
+    ok: bool
+    reason: str = ""
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who an agent is, fixed for the life of its process."""
+
+    manifest: Manifest
+    checksum: str
+    backend: Backend
+    model_name: str
+    instance_id: str
+
+    @property
+    def slug(self) -> str:
+        """The key in URLs."""
+        return slug_of(self.manifest.agent.name)
+
+
+class Agent:
+    """Everything the HTTP face needs of one agent."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        model: Model,
+        toolbox: Toolbox,
+        sessions: SessionStore,
+        clock: Clock,
+    ) -> None:
+        resources = identity.manifest.resources
+        self.identity = identity
+        self.sessions = sessions
+        self.started_at = clock.now()
+        self.loaded_until: float | None = None
+        self._model = model
+        self._toolbox = toolbox
+        self._clock = clock
+        self._admission = Admission(resources.max_concurrent_requests, resources.max_queue)
+        self._info: ModelInfo | None = None
+        self._health = Health(ok=True)
+        self._looked_at: int | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest it was started with."""
+        return self.identity.manifest
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        return self.manifest.agent.name
+
+    @property
+    def slug(self) -> str:
+        """The key in URLs."""
+        return self.identity.slug
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether it has tools of its own; then it "has tools" whatever its model says."""
+        return bool(self._toolbox.specs)
+
+    @property
+    def in_flight(self) -> int:
+        """How many turns are running."""
+        return self._admission.in_flight
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other names it answers to: its model's own."""
+        model = self.identity.model_name
+        return () if not model or same_model(model, self.slug) else (model,)
+
+    def answers_to(self, model: str) -> bool:
+        """Whether a client that asks for `model` means this agent."""
+        return slug_of(without_tag(model)) == self.slug or any(
+            same_model(model, alias) for alias in self.aliases
+        )
+
+    async def describe(self) -> ModelInfo:
+        """What the back end says of the model, asked once; raises UpstreamError."""
+        if self._info is None:
+            self._info = await self._model.describe()
+        return self._info
+
+    async def health(self) -> Health:
+        """The back end's health, looked at again when the last look is over 2 s old."""
+        now = self._clock.monotonic_ns()
+        if self._looked_at is None or now - self._looked_at > HEALTH_TTL:
+            self._looked_at = now
+            self._health = await self._look()
+        return self._health
+
+    async def _look(self) -> Health:
+        try:
+            await self._model.ping()
+        except UpstreamError as error:
+            return Health(ok=False, reason=str(error))
+        return Health(ok=True)
+
+    async def load(self, seconds: float = KEEP_ALIVE) -> int:
+        """Make sure the model can answer; returns how long that took, in ns, never 0."""
+        began = self._clock.monotonic_ns()
+        await self._model.ping()
+        self.keep(seconds)
+        return max(1, self._clock.monotonic_ns() - began)
+
+    def keep(self, seconds: float) -> None:
+        """Count the model as loaded for so long from now on; negative is for ever."""
+        self.loaded_until = float("inf") if seconds < 0 else self._clock.now() + seconds
+
+    def unload(self) -> None:
+        """Count the model as not loaded."""
+        self.loaded_until = None
+
+    async def turn(self, request: TurnRequest) -> AsyncGenerator[Event, None]:
+        """Run one turn; always ends with RunEnd or Failure, unless it is closed early."""
+        try:
+            async with self._admission.place():
+                info = await self.describe()
+                runner = Runner(
+                    self.manifest, info, self._model, self._toolbox, self._clock, request
+                )
+                async with aclosing(runner.events()) as events:
+                    async for event in events:
+                        yield event
+        except AtollError as error:
+            yield Failure(error.code, str(error), error.who, error.status)
+
+    async def close(self) -> None:
+        """Give up the model's connections and the session store."""
+        await self._model.close()
+        self.sessions.close()
+
+
+def new_instance_id() -> str:
+    """An id for one process of one agent; unguessable, so that nobody can pose as it."""
+    return secrets.token_hex(16)

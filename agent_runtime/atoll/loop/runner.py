@@ -1,0 +1,181 @@
+"""Performs the agent loop: asks the model, runs the tools, emits the events of a turn."""
+
+import asyncio
+import secrets
+import sys
+import traceback
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from atoll.config.manifest import Manifest
+from atoll.core.loop import (
+    Action,
+    Ask,
+    Finish,
+    HandOver,
+    Observation,
+    Plan,
+    RunTools,
+    State,
+    ToolsRan,
+    begin,
+    step,
+)
+from atoll.core.prompt import conversation, last_question, merged
+from atoll.errors import AtollError, ClientError
+from atoll.loop.model_call import ModelCall
+from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Outcome, Toolbox
+from atoll.wire.events import (
+    Event,
+    Failure,
+    RunEnd,
+    RunStart,
+    StepStart,
+    StopReason,
+    Token,
+    ToolCall,
+    ToolResult,
+    Warning,
+)
+from atoll.wire.messages import Call, Usage
+from atoll.wire.turn import TurnRequest
+
+MAX_STEPS = 10
+"""Steps of a turn when neither the request nor the manifest says how many."""
+DECISION_TOKENS = 256
+"""A decision is one short JSON object."""
+
+
+class Runner:
+    """Runs one turn; made anew for each."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        info: ModelInfo,
+        model: Model,
+        toolbox: Toolbox,
+        clock: Clock,
+        request: TurnRequest,
+    ) -> None:
+        self._manifest = manifest
+        self._info = info
+        self._model = model
+        self._toolbox = toolbox
+        self._clock = clock
+        self._request = request
+        self._options = merged(manifest.llm, request.options)
+        self._began = clock.monotonic_ns()
+        self._usage = Usage()
+        self._steps = 0
+        self._held = ""
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """The turn's events; the last one is always a RunEnd or a Failure."""
+        turn = self._turn()
+        try:
+            async with aclosing(turn):  # an early close reaches the model
+                async for event in turn:
+                    yield event
+        except AtollError as error:
+            yield Failure(error.code, str(error), error.who, error.status)
+        except Exception as error:  # noqa: BLE001  a bug must end the stream, not hang it
+            traceback.print_exc(file=sys.stderr)
+            yield Failure("internal", f"the agent failed: {type(error).__name__}", "atoll", 500)
+
+    async def _turn(self) -> AsyncGenerator[Event, None]:
+        asked = self._request
+        question = asked.raw_prompt or last_question(asked.messages)
+        yield RunStart(f"run_{secrets.token_hex(8)}", asked.model, question)
+        state, action = self._begin()
+        while isinstance(action, Ask | RunTools):
+            observation: Observation
+            if isinstance(action, Ask):
+                yield StepStart(self._steps)
+                call = ModelCall(self._clock, action)
+                async with aclosing(self._model.stream(self._model_request(action))) as chunks:
+                    async for chunk in chunks:
+                        if (shown := call.take(chunk)) is not None:
+                            yield shown
+                observation = self._note(call)
+            else:
+                for made in action.calls:
+                    yield ToolCall(made.id, made.name, made.arguments)
+                outcomes = await self._outcomes(action.calls)
+                for made, outcome in zip(action.calls, outcomes, strict=True):
+                    yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
+                observation = ToolsRan(action.calls, tuple(o.text for o in outcomes))
+            state, action = step(state, observation)
+        for event in self._last(action):
+            yield event
+
+    def _begin(self) -> tuple[State, Action]:
+        if self._request.raw_prompt is not None:
+            return begin(Plan(format=self._request.format), ())
+        system = self._manifest.llm.system_prompt
+        return begin(self._plan(), conversation(system, self._request.messages))
+
+    def _plan(self) -> Plan:
+        own = tuple(self._toolbox.specs)
+        clash = {tool.name for tool in own} & {tool.name for tool in self._request.client_tools}
+        if clash:
+            name = min(clash)
+            raise ClientError(f"the agent has a tool of its own called {name!r}: rename yours")
+        return Plan(
+            agent_tools=own,
+            client_tools=self._request.client_tools,
+            native="tools" in self._info.capabilities,
+            format=self._request.format,
+            max_steps=self._request.max_steps or self._manifest.loop.max_steps or MAX_STEPS,
+            force_answer=self._request.force_answer,
+        )
+
+    def _model_request(self, ask: Ask) -> ModelRequest:
+        asked = self._request
+        options = self._options
+        if ask.exact:
+            options = msgspec.structs.replace(options, temperature=0.0, max_tokens=DECISION_TOKENS)
+        return ModelRequest(
+            messages=ask.messages,
+            options=options,
+            tools=ask.tools,
+            format=ask.format,
+            think=None if ask.exact else asked.think,
+            raw_prompt=asked.raw_prompt,
+            keep_alive=asked.keep_alive,
+        )
+
+    def _note(self, call: ModelCall) -> Observation:
+        self._steps += 1
+        self._usage += call.usage
+        self._held = call.held
+        return call.reply
+
+    async def _outcomes(self, calls: Sequence[Call]) -> list[Outcome]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._toolbox.call(call)) for call in calls]
+        return [task.result() for task in tasks]
+
+    def _last(self, action: Finish | HandOver) -> Iterator[Event]:
+        if isinstance(action, HandOver):
+            for call in action.calls:
+                yield ToolCall(call.id, call.name, call.arguments, "client")
+            yield self._end(action.text, "stop", completed=True)
+            return
+        if self._held:
+            yield Token(self._held)  # it looked like a call and was an answer
+        if not action.completed:
+            yield Warning(f"the turn used up its {self._steps} steps")
+        yield self._end(action.answer, action.reason, completed=action.completed)
+
+    def _end(self, answer: str, reason: StopReason, *, completed: bool) -> RunEnd:
+        return RunEnd(
+            answer=answer,
+            reason=reason,
+            usage=self._usage,
+            total_ns=max(1, self._clock.monotonic_ns() - self._began),
+            steps=self._steps,
+            completed=completed,
+        )

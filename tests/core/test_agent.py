@@ -1,0 +1,110 @@
+"""An agent over fake ports: its names, its queue, its health."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from atoll.adapters.session_store import SqliteSessions
+from atoll.config.manifest import Agent as AgentTable
+from atoll.config.manifest import Manifest, Resources
+from atoll.errors import UpstreamRefused
+from atoll.loop.agent import Agent, Health, Identity, new_instance_id
+from atoll.wire.events import Failure, RunEnd, Token
+from atoll.wire.messages import Message
+from atoll.wire.turn import TurnRequest
+from tests.fakes.ports import FakeClock, FakeModel, FakeTools, text
+
+pytestmark = pytest.mark.anyio
+
+HELLO = TurnRequest(model="otto", messages=(Message(role="user", content="hello"),))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def agent(folder: Path, clock: FakeClock, model: FakeModel, resources: Resources) -> Agent:
+    identity = Identity(
+        manifest=Manifest(agent=AgentTable(name="Otto Prime"), resources=resources),
+        checksum="0" * 64,
+        backend="scripted",
+        model_name="llama2",
+        instance_id=new_instance_id(),
+    )
+    sessions = SqliteSessions(folder / "otto.db", 60.0, clock)
+    return Agent(identity, model, FakeTools(), sessions, clock)
+
+
+@pytest.mark.parametrize(
+    "name", ["Otto Prime", "otto-prime", "OTTO PRIME:latest", "llama2", "LLAMA2:latest"]
+)
+def test_it_answers_to_its_own_name_and_to_its_models(
+    tmp_path: Path, clock: FakeClock, name: str
+) -> None:
+    assert agent(tmp_path, clock, FakeModel(), Resources()).answers_to(name)
+
+
+@pytest.mark.parametrize("name", ["", "otto", "otto-prime:7b", "llama3", "nope"])
+def test_it_answers_to_no_other_name(tmp_path: Path, clock: FakeClock, name: str) -> None:
+    assert not agent(tmp_path, clock, FakeModel(), Resources()).answers_to(name)
+
+
+async def test_its_health_is_the_back_ends_looked_at_every_two_seconds(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    model = FakeModel()
+    otto = agent(tmp_path, clock, model, Resources())
+    assert await otto.health() == Health(ok=True)
+    model.down = UpstreamRefused("nobody there")
+    assert (await otto.health()).ok, "the last look is not 2 s old"
+    clock.ns += 2_000_000_001
+    assert await otto.health() == Health(ok=False, reason="nobody there")
+
+
+async def test_turns_over_the_limit_wait_and_turns_over_the_queue_are_told_so(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    model = FakeModel(text("a"), text("b"))
+    otto = agent(tmp_path, clock, model, Resources(max_concurrent_requests=1, max_queue=1))
+    running = otto.turn(HELLO)
+    assert await anext(running)
+    assert otto.in_flight == 1
+    waiting = asyncio.create_task(_events(otto))
+    await asyncio.sleep(0)
+    (refused,) = [event async for event in otto.turn(HELLO)]
+    assert isinstance(refused, Failure)
+    assert refused.status == 503
+    assert refused.message.startswith("server busy, please try again.  maximum")
+    assert not waiting.done()
+    assert [event async for event in running][-1].__class__ is RunEnd
+    assert Token("b") in await waiting
+    assert otto.in_flight == 0
+
+
+async def _events(otto: Agent) -> list[object]:
+    return [event async for event in otto.turn(HELLO)]
+
+
+async def test_a_turn_that_is_closed_early_gives_its_place_back(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    otto = agent(tmp_path, clock, FakeModel(text("a", "b")), Resources())
+    turn = otto.turn(HELLO)
+    await anext(turn)
+    await turn.aclose()
+    assert otto.in_flight == 0
+
+
+async def test_a_loaded_model_is_loaded_for_as_long_as_was_asked(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    otto = agent(tmp_path, clock, FakeModel(), Resources())
+    assert otto.loaded_until is None
+    assert await otto.load(10) > 0
+    assert otto.loaded_until == clock.epoch + 10
+    otto.keep(-1)
+    assert otto.loaded_until == float("inf")
+    otto.unload()
+    assert otto.loaded_until is None

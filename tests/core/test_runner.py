@@ -1,0 +1,172 @@
+"""Turns run by the runner over fake ports: the events a client can count on."""
+
+import pytest
+
+from atoll.config.manifest import Agent as AgentTable
+from atoll.config.manifest import Llm, Manifest
+from atoll.errors import UpstreamRefused
+from atoll.loop.runner import Runner
+from atoll.ports import CallsDelta, Done, ModelInfo, TextDelta, ThinkingDelta
+from atoll.wire.events import (
+    Event,
+    Failure,
+    Reasoning,
+    RunEnd,
+    RunStart,
+    StepStart,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from atoll.wire.messages import Call, Message, Options, ToolSpec
+from atoll.wire.turn import TurnRequest
+from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, text
+
+pytestmark = pytest.mark.anyio
+
+NATIVE = ModelInfo(backend="ollama", model="m", capabilities=("completion", "tools"))
+MANIFEST = Manifest(agent=AgentTable(name="Otto"), llm=Llm(system_prompt="You are Otto."))
+CALL = Call("call_1", "weather", {"town": "Turku"})
+HELLO = (Message(role="user", content="hello"),)
+
+
+async def run(
+    model: FakeModel,
+    tools: FakeTools | None = None,
+    request: TurnRequest | None = None,
+    clock: FakeClock | None = None,
+) -> list[Event]:
+    request = request or TurnRequest(model="otto", messages=HELLO)
+    runner = Runner(
+        MANIFEST, model.info, model, tools or FakeTools(), clock or FakeClock(), request
+    )
+    return [event async for event in runner.events()]
+
+
+def tokens(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Token)]
+
+
+async def test_a_turn_starts_steps_speaks_and_ends() -> None:
+    events = await run(FakeModel(text("Hel", "lo")))
+    assert isinstance(events[0], RunStart)
+    assert events[0].prompt == "hello"
+    assert events[1:4] == [StepStart(0), Token("Hel"), Token("lo")]
+    end = events[-1]
+    assert isinstance(end, RunEnd)
+    assert (end.answer, end.reason, end.usage, end.steps) == ("Hello", "stop", USAGE, 1)
+    assert end.total_ns > 0
+
+
+async def test_the_manifests_prompt_and_every_message_reach_the_model() -> None:
+    model = FakeModel(text("ok"))
+    asked = (*HELLO, Message(role="assistant", content="hi"), Message(role="user", content="?"))
+    options = Options(temperature=0.5)
+    await run(model, request=TurnRequest(model="otto", messages=asked, options=options))
+    assert model.requests[0].messages == (
+        Message(role="system", content="You are Otto."),
+        *asked,
+    )
+    assert model.requests[0].options == options
+
+
+async def test_a_raw_prompt_is_sent_alone() -> None:
+    model = FakeModel(text("ok"))
+    await run(model, FakeTools(weather="rain"), TurnRequest(model="otto", raw_prompt="<s>hi"))
+    assert model.requests[0].raw_prompt == "<s>hi"
+    assert model.requests[0].messages == ()
+    assert model.requests[0].tools == ()
+
+
+async def test_an_agents_tool_runs_inside_the_turn() -> None:
+    model = FakeModel([CallsDelta((CALL,)), Done("stop", USAGE)], text("it rains"), info=NATIVE)
+    events = await run(model, FakeTools(weather="rain"))
+    assert ToolCall("call_1", "weather", {"town": "Turku"}) in events
+    assert ToolResult("call_1", "weather", "rain") in events
+    assert tokens(events) == ["it rains"]
+    end = events[-1]
+    assert isinstance(end, RunEnd)
+    assert end.usage == USAGE + USAGE
+    assert end.steps == 2
+
+
+async def test_a_clients_tool_call_is_handed_over_at_the_end() -> None:
+    model = FakeModel([CallsDelta((CALL,)), Done("stop", USAGE)], info=NATIVE)
+    tool = ToolSpec("weather", "", {"type": "object"})
+    request = TurnRequest(model="otto", messages=HELLO, client_tools=(tool,))
+    events = await run(model, request=request)
+    assert events[-2] == ToolCall("call_1", "weather", {"town": "Turku"}, "client")
+    assert isinstance(events[-1], RunEnd)
+
+
+async def test_a_clients_tool_with_the_name_of_an_agents_is_refused() -> None:
+    tool = ToolSpec("weather", "", {"type": "object"})
+    request = TurnRequest(model="otto", messages=HELLO, client_tools=(tool,))
+    events = await run(FakeModel(), FakeTools(weather="rain"), request)
+    assert isinstance(events[-1], Failure)
+    assert (events[-1].status, events[-1].who) == (400, "client")
+
+
+async def test_a_call_written_as_text_is_never_shown() -> None:
+    written = text('{"name":', '"weather","arguments":{}}')
+    model = FakeModel(written, text("it rains"), info=NATIVE)
+    events = await run(model, FakeTools(weather="rain"))
+    assert tokens(events) == ["it rains"]
+
+
+async def test_text_that_only_looked_like_a_call_is_shown_in_the_end() -> None:
+    model = FakeModel(text("{", '"a":1}'), info=NATIVE)
+    events = await run(model, FakeTools(weather="rain"))
+    assert tokens(events) == ['{"a":1}']
+
+
+async def test_a_decision_is_never_shown() -> None:
+    model = FakeModel(text('{"name":"answer","arguments":{}}'), text("hello"))
+    events = await run(model, FakeTools(weather="rain"))
+    assert tokens(events) == ["hello"]
+
+
+async def test_thinking_comes_as_reasoning() -> None:
+    model = FakeModel([ThinkingDelta("hm"), TextDelta("ok"), Done("stop", USAGE)])
+    events = await run(model)
+    assert Reasoning("hm") in events
+    assert tokens(events) == ["ok"]
+
+
+async def test_an_upstream_error_ends_the_turn_with_who_failed() -> None:
+    events = await run(FakeModel(UpstreamRefused("nobody there")))
+    assert events[-1] == Failure("upstream_refused", "nobody there", "upstream", 502)
+
+
+async def test_a_bug_ends_the_turn_without_a_traceback_for_the_client(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    events = await run(FakeModel())
+    assert events[-1] == Failure("internal", "the agent failed: IndexError", "atoll", 500)
+    assert "Traceback" in capsys.readouterr().err
+
+
+async def test_closing_the_turn_early_cancels_the_model() -> None:
+    model = FakeModel(text("a", "b", "c"))
+    runner = Runner(
+        MANIFEST,
+        model.info,
+        model,
+        FakeTools(),
+        FakeClock(),
+        TurnRequest(model="otto", messages=HELLO),
+    )
+    events = runner.events()
+    async for event in events:
+        if isinstance(event, Token):
+            break
+    await events.aclose()
+    assert model.closed_early == 1
+
+
+async def test_durations_are_measured_where_the_back_end_has_none() -> None:
+    model = FakeModel([TextDelta("x"), Done("stop", USAGE.__class__(prompt_tokens=1))])
+    end = (await run(model))[-1]
+    assert isinstance(end, RunEnd)
+    assert end.usage.prompt_ns > 0
+    assert end.usage.completion_ns > 0
