@@ -1,1 +1,4 @@
-"""The model host: one process that serves one local GGUF to the whole fleet."""
+"""The model host: one process that serves one GGUF file to the whole fleet.
+
+`python -m atoll.modelhost --model FILE_OR_NAME --socket PATH`
+"""

@@ -1,1 +1,5 @@
-"""The command line; one command, one module."""
+"""The command line: one command, one module."""
+
+from atoll_supervisor.cli.root import main
+
+__all__ = ["main"]

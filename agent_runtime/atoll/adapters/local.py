@@ -1,0 +1,118 @@
+"""The `local` back end: the model host, spoken to over its unix socket."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+
+from atoll.adapters.gguf import read_gguf
+from atoll.adapters.host import POLL, Host, host_socket
+from atoll.adapters.openai import OpenAIModel
+from atoll.adapters.slots import slots_of
+from atoll.adapters.toolless import without_tool_roles
+from atoll.adapters.upstream import Peer, UpstreamStatus
+from atoll.errors import UpstreamError, UpstreamRefused
+from atoll.ports import Chunk, Clock, Done, ModelInfo, ModelRequest
+
+__all__ = ["LocalModel", "host_peer", "host_socket"]
+
+LOADING = 503
+"""What llama.cpp answers while it reads the weights."""
+
+
+def host_peer(socket: Path, model: str, timeout: float) -> Peer:
+    """The Peer of a model host."""
+    return Peer(
+        name=f"the model host of {model}",
+        url="http://model-host/v1",
+        socket=socket,
+        remedy="`atoll ps` and `atoll logs` say why",
+        timeout=timeout,
+    )
+
+
+class LocalModel:
+    """The Model port over a model host; waiting for the host counts as loading."""
+
+    def __init__(self, peer: Peer, gguf: Path, model: str, host: Host, clock: Clock) -> None:
+        self._wire = OpenAIModel(peer, model, clock)
+        self._timeout = peer.timeout
+        self._gguf = gguf
+        self._model = model
+        self._host = host
+        self._clock = clock
+        self._info: ModelInfo | None = None
+
+    async def describe(self) -> ModelInfo:
+        """Read the GGUF's own header: no host needs to run. Raises ConfigError when it is gone."""
+        if self._info is None:
+            self._info = await asyncio.to_thread(_info, self._gguf, self._model)
+        return self._info
+
+    async def ping(self) -> None:
+        """Ask the host; an agent that runs alone starts its own first."""
+        await self._host.prepare()
+        await self._wire.ping()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+        """Generate; a host that is not there is waited for, at most the request's timeout."""
+        info = await self.describe()
+        if "tools" not in info.capabilities:
+            messages = without_tool_roles(request.messages)
+            request = msgspec.structs.replace(request, messages=messages)
+        waited, end = 0, time.monotonic() + self._timeout
+        while True:
+            began = self._clock.monotonic_ns()
+            try:
+                async for chunk in self._chunks(request, waited):
+                    yield chunk
+                return
+            except UpstreamError as error:
+                if not _is_absent(error) or time.monotonic() >= end:
+                    raise
+            await self._host.ensure()
+            await asyncio.sleep(POLL)
+            waited += self._clock.monotonic_ns() - began
+
+    async def close(self) -> None:
+        """Close the connections, and stop the host if it is ours."""
+        await self._wire.close()
+        await self._host.close()
+
+    async def _chunks(self, request: ModelRequest, waited: int) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(self._wire.stream(request)) as chunks:
+            async for chunk in chunks:
+                yield _loaded(chunk, waited)
+
+
+def _is_absent(error: UpstreamError) -> bool:
+    """Whether nothing was generated because the host is not there, or not yet."""
+    return isinstance(error, UpstreamRefused) or (
+        isinstance(error, UpstreamStatus) and error.answered == LOADING
+    )
+
+
+def _loaded(chunk: Chunk, waited: int) -> Chunk:
+    if not isinstance(chunk, Done):
+        return chunk
+    usage = msgspec.structs.replace(chunk.usage, load_ns=chunk.usage.load_ns + waited)
+    return Done(chunk.reason, usage)
+
+
+def _info(gguf: Path, model: str) -> ModelInfo:
+    file = read_gguf(gguf)
+    tools = "tools" in file.chat_template
+    return ModelInfo(
+        backend="local",
+        model=model,
+        capabilities=("completion", "tools") if tools else ("completion",),
+        architecture=file.architecture,
+        context_length=slots_of(file).context,
+        embedding_length=file.embedding_length,
+        parameter_size=file.parameter_size,
+        quantization=file.quantization,
+        size=file.size,
+    )

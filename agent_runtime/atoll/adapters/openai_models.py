@@ -1,0 +1,89 @@
+"""What /v1/models says of a model, in the spellings of four servers."""
+
+import msgspec
+from msgspec import Struct
+
+from atoll.adapters.lenient_json import decoded
+from atoll.adapters.upstream import Peer, Upstream
+from atoll.errors import UpstreamError
+from atoll.ports import Capability, ModelInfo
+
+LLAMA_CPP = "llamacpp"
+"""`owned_by` of a llama.cpp server."""
+
+
+class Meta(Struct):
+    """llama.cpp's facts; `n_ctx` is one slot's, `n_ctx_train` the model's own."""
+
+    n_ctx: int | None = None
+    n_ctx_train: int | None = None
+    n_embd: int | None = None
+    size: int | None = None
+
+
+class Listed(Struct):
+    """One model: OpenAI's id, vLLM's max_model_len, OpenRouter's context_length."""
+
+    id: str
+    owned_by: str | None = None
+    meta: Meta | None = None
+    max_model_len: int | None = None
+    context_length: int | None = None
+    supported_parameters: list[str] | None = None
+
+
+class Models(Struct):
+    """What /v1/models answers."""
+
+    data: list[Listed] | None = None
+
+
+class Props(Struct):
+    """llama.cpp's /props, as far as we need it."""
+
+    chat_template: str | None = None
+
+
+MODELS = msgspec.json.Decoder(Models)
+PROPS = msgspec.json.Decoder(Props)
+
+
+async def listed(upstream: Upstream) -> list[Listed]:
+    """The models of a server; raises UpstreamError."""
+    return decoded(MODELS, await upstream.fetch("GET", "/models")).data or []
+
+
+async def info_of(upstream: Upstream, models: list[Listed], model: str) -> ModelInfo:
+    """What is known of `model`; a server that does not list it may serve it all the same."""
+    found = next((m for m in models if m.id == model), Listed(model))
+    meta = found.meta or Meta()
+    length = meta.n_ctx or found.max_model_len or found.context_length or meta.n_ctx_train
+    return ModelInfo(
+        backend="openai",
+        model=model,
+        capabilities=await _capabilities(upstream.peer, found),
+        context_length=length or 0,
+        embedding_length=meta.n_embd or 0,
+        size=meta.size or 0,
+    )
+
+
+async def _capabilities(peer: Peer, found: Listed) -> tuple[Capability, ...]:
+    """Tools where the server says so; one that says nothing is taken to have them."""
+    if found.supported_parameters is not None:
+        tools = "tools" in found.supported_parameters
+    else:
+        tools = found.owned_by != LLAMA_CPP or await _template_has_tools(peer)
+    return ("completion", "tools") if tools else ("completion",)
+
+
+async def _template_has_tools(peer: Peer) -> bool:
+    """llama.cpp can call tools when the chat template mentions them; /props is beside /v1."""
+    root = Upstream(msgspec.structs.replace(peer, url=peer.url.removesuffix("/v1")))
+    try:
+        template = decoded(PROPS, await root.fetch("GET", "/props")).chat_template
+    except UpstreamError:
+        return False
+    finally:
+        await root.close()
+    return "tools" in (template or "")

@@ -1,0 +1,90 @@
+"""The `scripted` back end: says what its script says, for tests and demonstrations."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator
+
+from atoll.adapters.script import Script, Turn, load_script
+from atoll.adapters.stopwatch import Stopwatch, length_of
+from atoll.errors import UpstreamError
+from atoll.ports import (
+    CallsDelta,
+    Chunk,
+    Clock,
+    Done,
+    ModelInfo,
+    ModelRequest,
+    TextDelta,
+    ThinkingDelta,
+)
+from atoll.wire.messages import Call, Usage
+
+__all__ = ["ScriptedModel", "load_script"]
+
+
+class ScriptedModel:
+    """The Model port over a Script; counts how often each group of turns was used."""
+
+    def __init__(self, script: Script, model: str, clock: Clock) -> None:
+        self._script = script
+        self._model = model
+        self._clock = clock
+        self._used: Counter[str] = Counter()
+        self._calls = 0
+
+    async def describe(self) -> ModelInfo:
+        """What the script claims."""
+        return ModelInfo(
+            backend="scripted",
+            model=self._model,
+            capabilities=self._script.capabilities,
+            architecture="scripted",
+            context_length=self._script.context_length,
+        )
+
+    async def ping(self) -> None:
+        """Always well."""
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+        """Play the next turn for this request; raises UpstreamError where the script says so."""
+        turn, watch = self._next(request), Stopwatch(self._clock)
+        chunks = self._chunks(turn)
+        for chunk in chunks[: turn.after] if turn.error else chunks:
+            await asyncio.sleep(turn.delay)
+            watch.piece()
+            yield chunk
+        if turn.error:
+            await asyncio.sleep(turn.delay)
+            raise UpstreamError(turn.error)
+        asked = length_of(request.messages, request.raw_prompt)
+        yield Done(turn.reason, watch.complete(Usage(), asked))
+
+    async def close(self) -> None:
+        """Nothing to give up."""
+
+    def _next(self, request: ModelRequest) -> Turn:
+        question = _question(request)
+        fitting = [turn.match for turn in self._script.turn if turn.match and turn.fits(question)]
+        group = [turn for turn in self._script.turn if turn.match == (fitting or [""])[0]]
+        if not group:
+            raise UpstreamError(f"the script has no turn for {question!r}")
+        key = group[0].match
+        self._used[key] += 1
+        return group[(self._used[key] - 1) % len(group)]
+
+    def _chunks(self, turn: Turn) -> list[Chunk]:
+        """Thinking, text and calls, in the order in which models send them."""
+        chunks: list[Chunk] = [ThinkingDelta(turn.thinking)] if turn.thinking else []
+        chunks += [TextDelta(piece) for piece in turn.pieces]
+        calls = [Call(call.id or self._call_id(), call.name, call.arguments) for call in turn.call]
+        return [*chunks, CallsDelta(tuple(calls))] if calls else chunks
+
+    def _call_id(self) -> str:
+        self._calls += 1
+        return f"call_{self._calls:08d}"
+
+
+def _question(request: ModelRequest) -> str:
+    if request.raw_prompt is not None:
+        return request.raw_prompt
+    return next((m.content for m in reversed(request.messages) if m.role == "user"), "")

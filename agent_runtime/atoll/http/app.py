@@ -1,0 +1,126 @@
+"""The agent's application: which handlers there are, and how their errors are spelled."""
+
+import logging
+
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import LifeSpanScope, Receive, Scope, Send
+
+from atoll.http.access import state_of
+from atoll.http.asgi import AsgiApp
+from atoll.http.bearer import Bearer
+from atoll.http.faults import dialect_of, error_body, failure_of
+from atoll.http.guard import Guard, GuardRules
+from atoll.http.health import health, ready
+from atoll.http.ollama.library import LIBRARY
+from atoll.http.ollama.lists import ps, root, show, tags, version
+from atoll.http.ollama.turns import chat, generate
+from atoll.http.openai.routes import completions, model, models
+from atoll.http.sessions import cleanup, sessions
+from atoll.loop.agent import Agent
+from atoll.wire.events import Failure
+
+AnyRequest = Request[object, object, State]
+
+_log = logging.getLogger("atoll.http")
+
+ANY_CONTENT_TYPE = (
+    "/api/chat",
+    "/api/generate",
+    "/api/show",
+    "/api/embed",
+    "/api/pull",
+    "/api/push",
+    "/api/create",
+    "/api/copy",
+    "/api/delete",
+    "/api/blobs/",
+    "/v1/",
+)
+"""Real clients of Ollama send its paths bodies of any type or none (ollama-api.md 1.2)."""
+
+
+def agent_app(agent: Agent) -> Litestar:
+    """Every route of one agent, without the checks that `guarded` adds."""
+    return Litestar(
+        [
+            *(root, version, tags, ps, show, chat, generate, *LIBRARY),
+            *(models, model, completions),
+            *(health, ready, sessions, cleanup),
+        ],
+        state=state_of(agent),
+        exception_handlers={HTTPException: _rejected, Exception: _failed},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # the Guard counts, for raw handlers too
+    )
+
+
+def guarded(agent: Agent, bind_host: str, machine: str, token: str = "") -> AsgiApp:
+    """The application as it is served at `bind_host` on the machine of that name.
+
+    With a `token`, requests must show it.
+    """
+    server = agent.manifest.server
+    rules = GuardRules(
+        bind_host=bind_host,
+        machine=machine,
+        allowed_hosts=server.allowed_hosts,
+        allowed_origins=server.allowed_origins,
+        exempt_content_type=ANY_CONTENT_TYPE,
+    )
+    app = HeadAsGet(agent_app(agent))
+    # Inside the Guard: a browser's preflight carries no token.
+    return Guard(Bearer(app, token) if token else app, rules)
+
+
+class HeadAsGet:
+    """Lets HEAD pass wherever GET does; uvicorn leaves the body out."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
+        """Serve one connection of any ASGI type."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
+            got = scope.copy()  # uvicorn looks at its own to see that it was a HEAD
+            got["method"] = "GET"
+            await self._app(got, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _rejected(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """An error of Litestar's: unknown path or wrong method, and hardly any other."""
+    path, status = request.url.path, error.status_code
+    if dialect_of(path) == "ollama" and status in (404, 405):
+        text = b"404 page not found" if status == 404 else b"405 method not allowed"
+        return Response(text, status_code=status, headers=error.headers, media_type="text/plain")
+    if status == 404:
+        failure = Failure("not_found", f"nothing is served at {path!r}", "client", 404)
+    elif status < 500:
+        failure = Failure("bad_request", error.detail, "client", status)
+    else:
+        return _failed(request, error)
+    return _answer(path, failure, error.headers)
+
+
+def _failed(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """An error of ours, or one that should not be: that one goes to the log."""
+    failure = failure_of(error)
+    if failure.code == "internal":
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(request.url.path, failure)
+
+
+def _answer(path: str, failure: Failure, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        error_body(dialect_of(path), failure),
+        status_code=failure.status,
+        headers=headers,
+        media_type="application/json; charset=utf-8",
+    )

@@ -1,0 +1,23 @@
+"""Reads a JSON body, whatever nonsense it holds."""
+
+from typing import TypeVar
+
+import msgspec
+
+from atoll.errors import ClientError
+
+T = TypeVar("T")
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The request in `body`, whatever its Content-Type says; raises ClientError."""
+    if not body:
+        raise ClientError("missing request body")
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        raise ClientError("the JSON of the request is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ClientError("the request is not valid UTF-8") from None
+    except msgspec.DecodeError as error:
+        raise ClientError(str(error)) from None

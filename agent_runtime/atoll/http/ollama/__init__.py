@@ -1,0 +1,1 @@
+"""The Ollama dialect: `/api/*` as ollama-api.md has it."""

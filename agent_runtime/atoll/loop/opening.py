@@ -1,0 +1,57 @@
+"""From a loaded manifest to an agent that can take turns."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from atoll.adapters.choose import Choice, choose, make_model
+from atoll.adapters.clock import SystemClock
+from atoll.adapters.python_tools import PythonTools, load_tools
+from atoll.adapters.session_store import SqliteSessions
+from atoll.config.legacy import read_ollama_config
+from atoll.config.load import Loaded
+from atoll.config.manifest import Manifest
+from atoll.config.pending import pending
+from atoll.config.places import Places
+from atoll.loop.agent import Agent, Identity, new_instance_id
+
+Warn = Callable[[str], None]
+
+
+async def open_agent(
+    loaded: Loaded, places: Places, environ: Mapping[str, str], warn: Warn
+) -> Agent:
+    """Choose the back end, import the tools, open the sessions.
+
+    What the manifest asks for and this release does not act on is told to
+    `warn`, sentence by sentence; so is the choice of the back end. Raises
+    ConfigError for a missing model or script, AgentError for a tools.py that
+    cannot be imported.
+    """
+    manifest, folder = loaded.manifest, loaded.path.parent
+    for sentence in pending(loaded):
+        warn(sentence)
+    defaults = read_ollama_config(Path(environ.get("HOME", "/")))
+    choice = await choose(manifest.llm, defaults, environ, places)
+    warn(f"back end: {_spoken(choice)}")
+    model = make_model(choice, manifest.llm, folder, places, environ)
+    clock = SystemClock()
+    identity = Identity(
+        manifest=manifest,
+        checksum=loaded.checksum,
+        backend=choice.backend,
+        model_name=choice.model,
+        instance_id=environ.get("ATOLL_INSTANCE") or new_instance_id(),
+    )
+    timeout = manifest.session.timeout_minutes * 60
+    sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, clock)
+    return Agent(identity, model, _toolbox(manifest, folder), sessions, clock)
+
+
+def _spoken(choice: Choice) -> str:
+    return f"{choice.backend} {choice.model} ({choice.why})"
+
+
+def _toolbox(manifest: Manifest, folder: Path) -> PythonTools:
+    tools = manifest.tools
+    found = load_tools(folder / tools.python) if tools.python else ()
+    return PythonTools(found, tools.allow, tools.timeout, tools.max_result_chars)

@@ -1,0 +1,108 @@
+"""Starts the engine, says when it serves, and ends at SIGTERM."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from atoll.adapters.gguf import read_gguf
+from atoll.adapters.parent import die_with_parent
+from atoll.adapters.private import private_folder
+from atoll.adapters.pulled import find_pulled
+from atoll.adapters.ready import tell_ready
+from atoll.config.places import places_of
+from atoll.errors import ConfigError, Problem
+from atoll.modelhost.engine import Engine, Serving, load_engine, params_for
+
+CANNOT_LOAD = 5
+STOPPING = {signal.SIGTERM, signal.SIGINT}
+
+
+class Wish(Struct, frozen=True):
+    """The command line."""
+
+    model: str
+    socket: Path
+    name: str
+
+
+def main() -> int:
+    """Serve until SIGTERM; 0 when stopped, 5 when the model cannot be served."""
+    if "ATOLL_SUPERVISED" in os.environ:
+        die_with_parent()
+    # Blocked before the engine makes its threads, so that `sigwait` alone gets them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    wish = _wish(sys.argv[1:])
+    try:
+        engine = load_engine()
+        serving = _serving(wish, os.environ)
+        claim(wish.socket)
+    except ConfigError as error:
+        return _refuse(wish, error.problems[0])
+    return _serve_until_stopped(engine, serving)
+
+
+def _wish(arguments: Sequence[str]) -> Wish:
+    parser = argparse.ArgumentParser(prog="python -m atoll.modelhost")
+    parser.add_argument("--model", required=True, help="a GGUF file, or the name of a pulled model")
+    parser.add_argument("--socket", required=True, type=Path, help="the unix socket to serve on")
+    parser.add_argument("--name", default="", help="what clients call the model")
+    given = parser.parse_args(arguments)
+    return Wish(model=given.model, socket=given.socket.absolute(), name=given.name)
+
+
+def _serving(wish: Wish, environ: Mapping[str, str]) -> Serving:
+    gguf = find_pulled(places_of(environ, os.getuid()), wish.model)
+    path = gguf or Path(wish.model).expanduser()
+    name = wish.name or (wish.model if gguf else path.stem)
+    return Serving(path, read_gguf(path), name, wish.socket)
+
+
+def claim(path: Path) -> None:
+    """Make room for our socket; raises ConfigError when another host serves there."""
+    private_folder(path.parent)
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+            why = "another model host already serves there"
+        except FileNotFoundError:
+            return
+        except OSError:
+            why = "" if path.is_socket() else "there is a file that is no socket"
+    if why:
+        raise ConfigError(Problem(file=str(path), message=why))
+    path.unlink(missing_ok=True)
+
+
+def _refuse(wish: Wish, problem: Problem) -> int:
+    tail = f"; {problem.hint}" if problem.hint else ""
+    where = "" if problem.file == wish.model else f"{problem.file}: "
+    sys.stderr.write(f"cannot load {wish.model}: {where}{problem.message}{tail}\n")
+    return CANNOT_LOAD
+
+
+def _serve_until_stopped(engine: Engine, serving: Serving) -> int:
+    """Load in a thread, wait here: a signal ends the process even in the middle of loading."""
+    os.umask(0o077)
+    threading.Thread(target=_serve, args=(engine, serving), daemon=True).start()
+    signal.sigwait(STOPPING)
+    serving.socket.unlink(missing_ok=True)
+    return 0
+
+
+def _serve(engine: Engine, serving: Serving) -> None:
+    try:
+        server = engine.start(params_for(engine, serving))
+    except RuntimeError as error:
+        sys.stderr.write(f"cannot load {serving.gguf}: {error}\n")
+        sys.stderr.flush()
+        os._exit(CANNOT_LOAD)
+    tell_ready(os.environ)
+    threading.Event().wait()
+    del server

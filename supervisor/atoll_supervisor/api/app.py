@@ -1,0 +1,59 @@
+"""The management API put together; every decision is in the modules of the routes."""
+
+import secrets
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+
+from atoll.errors import AtollError
+from atoll.http.guard import Guard, GuardRules
+from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
+from atoll_supervisor.api.auth import Access, Gate
+from atoll_supervisor.api.health import About, health, health_head
+from atoll_supervisor.api.logs import read_logs
+from atoll_supervisor.api.openapi import openapi_config, openapi_document
+from atoll_supervisor.api.problems import crashed, refused, rejected
+from atoll_supervisor.ports import Fleet
+
+
+def create_app(fleet: Fleet, access: Access, rules: GuardRules, version: str) -> Guard:
+    """The daemon's ASGI application, with Host, Origin and body checks in front.
+
+    `rules` are the guard's: which hosts and origins may speak to this port.
+    """
+    return Guard(application(fleet, access, version), rules)
+
+
+def application(fleet: Fleet, access: Access, version: str) -> Litestar:
+    """The routes alone; `create_app` is what may be served."""
+    about = About(version, secrets.token_hex(16))
+    return Litestar(
+        route_handlers=[
+            health,
+            health_head,
+            list_agents,
+            list_agents_flock,
+            show_agent,
+            read_logs,
+            actions(),
+            openapi_document,
+        ],
+        dependencies={"fleet": _always(fleet), "about": _always(about)},
+        guards=[Gate(access)],
+        exception_handlers={
+            AtollError: refused,
+            HTTPException: rejected,
+            Exception: crashed,
+        },
+        openapi_config=openapi_config(version),
+        # The default one starts a thread that nobody asked for.
+        logging_config=None,
+    )
+
+
+def _always(value: object) -> Provide:
+    def provide() -> object:
+        return value
+
+    return Provide(provide, sync_to_thread=False)

@@ -1,0 +1,53 @@
+"""`GET /health`: is the daemon itself working."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from litestar import get, head
+from litestar.di import NamedDependency
+from msgspec import Struct
+
+from atoll_supervisor.api.agents import AnyFleet
+from atoll_supervisor.api.auth import PUBLIC
+from atoll_supervisor.core.answers import AgentCounts, Health
+from atoll_supervisor.core.row import Row
+
+
+class About(Struct, frozen=True):
+    """This daemon: its version, and an id that is new with every process."""
+
+    version: str
+    instance_id: str
+
+
+@get("/health", opt=PUBLIC, operation_id="health", tags=["daemon"], sync_to_thread=False)
+def health(fleet: AnyFleet, about: NamedDependency[About]) -> Health:
+    """The daemon's health: 200 as long as the daemon itself works."""
+    return Health(
+        timestamp=datetime.now(UTC).isoformat(),
+        version=about.version,
+        uptime=round(max(0.0, time.time() - fleet.started_at), 3),
+        agents=_count(fleet.rows()),
+        pid=os.getpid(),
+        instance_id=about.instance_id,
+    )
+
+
+@head("/health", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
+def health_head() -> None:
+    """What load balancers ask: the status alone."""
+
+
+def _count(rows: Sequence[Row]) -> AgentCounts:
+    counts = Counter(row.status for row in rows)
+    return AgentCounts(
+        total=len(rows),
+        discovered=counts["discovered"],
+        starting=counts["starting"],
+        running=counts["running"],
+        stopped=counts["stopped"],
+        failed=counts["failed"],
+    )

@@ -1,0 +1,141 @@
+"""The management API as the commands use it, over httpx.
+
+Imported only by a command that really speaks to the daemon: httpx costs more
+time than everything else `atoll --help` needs.
+"""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from atoll_supervisor.cli.codes import Exit, Failure
+from atoll_supervisor.cli.target import Verb
+from atoll_supervisor.core.answers import ErrorBody, Health, LogLine, RowList
+from atoll_supervisor.core.row import Row
+
+Answer = TypeVar("Answer")
+
+
+_TIMEOUT = httpx.Timeout(10.0)
+_ACTION_TIMEOUT = httpx.Timeout(10.0, read=300.0)
+"""Starting waits for a model to be loaded, stopping for the turns under way."""
+_STREAM_TIMEOUT = httpx.Timeout(10.0, read=None)
+
+_EXITS = {401: Exit.AUTH, 404: Exit.NO_SUCH_AGENT, 504: Exit.TIMEOUT}
+
+
+class Address(Struct, frozen=True):
+    """Where the daemon is, and its token ("" when there is none)."""
+
+    url: str
+    token: str
+
+
+class Management:
+    """One connection to the daemon; every fault comes out as a Failure with its exit code."""
+
+    def __init__(self, address: Address) -> None:
+        headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
+        self._url = address.url
+        # trust_env off: a proxy of the environment must never see the token.
+        self._http = httpx.AsyncClient(
+            base_url=address.url, headers=headers, timeout=_TIMEOUT, trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+
+    async def health(self) -> Health:
+        """The daemon's own health."""
+        return self._read(await self._send("GET", "/health"), Health)
+
+    async def rows(self) -> tuple[Row, ...]:
+        """Every agent, sorted by slug."""
+        return self._read(await self._send("GET", "/api/v1/agents"), RowList).agents
+
+    async def row(self, name: str) -> Row:
+        """One agent by any spelling of its name."""
+        return self._read(await self._send("GET", _path(name)), Row)
+
+    async def act(self, verb: Verb, name: str) -> Row:
+        """Start, stop or restart one agent and wait until it is done."""
+        answer = await self._send("POST", f"{_path(name)}/{verb}", _ACTION_TIMEOUT)
+        return self._read(answer, Row)
+
+    async def lines(self, name: str, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        """The last `tail` lines of an agent's output; with `follow` also all that come."""
+        request = self._http.build_request(
+            "GET",
+            f"{_path(name)}/logs",
+            params={"tail": tail, "follow": str(follow).lower()},
+            headers={"Accept": "application/x-ndjson"},
+            timeout=_STREAM_TIMEOUT,
+        )
+        answer = await self._checked(request, stream=True)
+        try:
+            async for line in answer.aiter_lines():
+                if line:
+                    yield msgspec.json.decode(line, type=LogLine)
+        except httpx.HTTPError:
+            raise Failure(f"the daemon at {self._url} ended the stream") from None
+        finally:
+            await answer.aclose()
+
+    async def _send(
+        self, method: str, path: str, limits: httpx.Timeout = _TIMEOUT
+    ) -> httpx.Response:
+        request = self._http.build_request(method, path, timeout=limits)
+        return await self._checked(request, stream=False)
+
+    async def _checked(self, request: httpx.Request, stream: bool) -> httpx.Response:
+        try:
+            answer = await self._http.send(request, stream=stream)
+            if answer.is_error:
+                await answer.aread()
+        except httpx.ConnectError:
+            raise not_running(self._url) from None
+        except httpx.TimeoutException:
+            message = f"the daemon at {self._url} did not answer in time"
+            raise Failure(message, Exit.TIMEOUT) from None
+        except httpx.HTTPError as error:
+            raise Failure(f"the daemon at {self._url} broke off: {error}") from None
+        if answer.is_error:
+            raise self._failure(answer)
+        return answer
+
+    def _failure(self, answer: httpx.Response) -> Failure:
+        exit = _EXITS.get(answer.status_code, Exit.FAILED)
+        try:
+            detail = msgspec.json.decode(answer.content, type=ErrorBody).detail
+        except msgspec.DecodeError:
+            return Failure(f"{self._url} answers {answer.status_code}, but not as ATOLL does")
+        hint = "another daemon's token? see --state-dir and ATOLL_TOKEN"
+        return Failure(detail, exit, hint if exit is Exit.AUTH else "")
+
+    def _read(self, answer: httpx.Response, kind: type[Answer]) -> Answer:
+        try:
+            return msgspec.json.decode(answer.content, type=kind)
+        except msgspec.DecodeError:
+            raise Failure(f"what listens at {self._url} is not ATOLL's daemon") from None
+
+
+def not_running(url: str) -> Failure:
+    """Nobody listens there."""
+    return Failure(f"no daemon answers at {url}", Exit.NOT_RUNNING, "start it with: atoll up -d")
+
+
+def _path(name: str) -> str:
+    return f"/api/v1/agents/{quote(name, safe='')}"

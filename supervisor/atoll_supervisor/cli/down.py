@@ -1,0 +1,58 @@
+"""`atoll down`: end the daemon and everything it runs."""
+
+import os
+import select
+import signal
+
+import click
+from msgspec import Struct
+
+from atoll_supervisor.cli.codes import Exit, Failure
+from atoll_supervisor.cli.options import finds_daemon, given
+from atoll_supervisor.cli.target import holding, places
+from atoll_supervisor.cli.terminal import out, out_json
+from atoll_supervisor.shell.lock import Holder
+from atoll_supervisor.shell.proc import stat_of
+
+
+class Stopped(Struct, frozen=True):
+    """What `--json` prints."""
+
+    stopped: bool
+    pid: int
+
+
+@click.command()
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the end.")
+@finds_daemon
+def down(timeout: float) -> None:
+    """Stop the daemon and its agents, and wait until they are gone."""
+    running = holding()
+    if running is None:
+        message = f"no daemon runs for {places().state}"
+        raise Failure(message, Exit.NOT_RUNNING, "start it with: atoll up -d")
+    _end(running, timeout)
+    if given().json:
+        out_json(Stopped(True, running.pid))
+    else:
+        out(f"stopped the daemon (pid {running.pid})")
+
+
+def _end(running: Holder, timeout: float) -> None:
+    """SIGTERM through a pidfd: a pid that was given anew meanwhile is never hit."""
+    try:
+        watched = os.pidfd_open(running.pid)
+    except ProcessLookupError:
+        return
+    try:
+        found = stat_of(running.pid)
+        if found is None or found.start_time != running.start_time:
+            return
+        signal.pidfd_send_signal(watched, signal.SIGTERM)
+        if not select.select([watched], [], [], timeout)[0]:
+            message = f"the daemon (pid {running.pid}) still drains after {timeout:g} s"
+            raise Failure(message, Exit.TIMEOUT, "its log says what it waits for")
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(watched)

@@ -1,0 +1,51 @@
+"""Tables and progress bars on a terminal; imports rich, so it is itself imported late."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from atoll_supervisor.cli.columns import Table, is_number
+
+_COLOURS = {"running": "green", "starting": "yellow", "failed": "red", "stopped": "dim"}
+
+
+def draw_table(table: Table) -> None:
+    """Draw a table that has rows on stdout, in the width of the terminal."""
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, column in zip(table.headings, zip(*table.rows, strict=True), strict=True):
+        justify = "right" if is_number(heading) else "left"
+        # On a narrow terminal the model's name gives way, never what one acts on.
+        least = None if heading == "MODEL" else max(map(len, (heading, *column)))
+        drawn.add_column(heading, justify=justify, no_wrap=True, min_width=least)
+    for row in table.rows:
+        # Text, never markup: a cell may hold square brackets of a stranger.
+        drawn.add_row(*(Text(cell, style=_COLOURS.get(cell.split(" ")[0], "")) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def draw_progress(steps: Iterable[tuple[str, int, int]]) -> None:
+    """Draw a bar on stderr for each status that comes as (status, bytes done, bytes in all)."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        known: dict[str, TaskID] = {}
+        for status, completed, total in steps:
+            if status not in known:
+                known[status] = bars.add_task(status, total=total or None)
+            bars.update(known[status], completed=completed, total=total or None)

@@ -1,0 +1,134 @@
+"""The daemon put together: lock, token, fleet, management API, signals."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+import uvloop
+
+from atoll import __version__
+from atoll.config.places import Places
+from atoll.http.guard import GuardRules
+from atoll.http.serving import HttpServer
+from atoll.http.sockets import bind
+from atoll_supervisor.api.app import create_app
+from atoll_supervisor.api.auth import Access
+from atoll_supervisor.core.effects import Record
+from atoll_supervisor.core.row import Row
+from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
+from atoll_supervisor.settings import Settings
+from atoll_supervisor.shell.files import private_directory
+from atoll_supervisor.shell.journal import Journal
+from atoll_supervisor.shell.lock import Lock
+from atoll_supervisor.shell.plan import Planner
+from atoll_supervisor.shell.token import ensure_token
+
+API_STOP_TIMEOUT = 5.0
+"""Seconds that management requests get to finish when the daemon goes down."""
+SETTLE_LIMIT = 30.0
+"""Seconds after which `started` is told although some unit is still on its way up."""
+
+Started = Callable[[Sequence[Row], str], None]
+
+
+def run(settings: Settings, places: Places, started: Started) -> None:
+    """Run the daemon until SIGTERM or SIGINT, then stop every unit.
+
+    `started(rows, url)` is called once, when every unit serves or has failed.
+    A second signal kills what is left at once. Raises AtollError when the
+    daemon cannot start: another one runs, a port is taken, a file is wrong.
+    """
+    for folder in (places.state, places.runtime, places.logs):
+        private_directory(folder)
+    lock = Lock.acquire(places.lock, settings.api_port, places.state)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(Daemon(settings, places, started).main())
+    finally:
+        lock.release()
+
+
+class Daemon:
+    """One run of the daemon."""
+
+    def __init__(self, settings: Settings, places: Places, started: Started) -> None:
+        self._settings = settings
+        self._started = started
+        self._leave = asyncio.Event()
+        self._url = f"http://{settings.host}:{settings.api_port}"
+        self._planner = Planner(settings.agents_dir, places, dict(os.environ))
+        self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
+        machine = Machine(time.monotonic, time.time, random.random, tell)
+        self._fleet = FleetLoop(
+            machine,
+            settings.host,
+            settings.api_port,
+            settings.base_port,
+            places.logs,
+            Journal(places.state / "fleet.toml"),
+        )
+
+    async def main(self) -> None:
+        """Serve until told to leave, then leave nothing behind."""
+        sock = bind(self._settings.host, self._settings.api_port)
+        server = self._server(sock)
+        self._take_signals()
+        for warning in self._fleet.warnings:
+            say(warning)
+        self._fleet.discovered(await self._planner.look(say))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve())
+            background = group.create_task(self._fleet.run())
+            group.create_task(self._announce())
+            await self._leave.wait()
+            await self._fleet.shut_down()
+            background.cancel()
+            await server.drain()
+
+    def _server(self, sock: socket.socket) -> HttpServer:
+        settings = self._settings
+        rules = GuardRules(
+            bind_host=settings.host,
+            machine=socket.gethostname(),
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+            same_origin_only=True,
+        )
+        app = create_app(self._fleet, self._access, rules, __version__)
+        return HttpServer(app, sock, stop_timeout=API_STOP_TIMEOUT)
+
+    async def _announce(self) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_LIMIT):
+                await self._fleet.settled()
+        except TimeoutError:
+            say(f"some agents are still starting after {SETTLE_LIMIT:.0f} s")
+        if not self._leave.is_set():
+            self._started(self._fleet.rows(), self._url)
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_leave)
+
+    def _asked_to_leave(self) -> None:
+        if self._leave.is_set():
+            self._fleet.kill_all()
+        self._leave.set()
+
+
+def say(text: str) -> None:
+    """One line of the daemon's own log, on standard error."""
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    print(f"{stamp} {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def tell(slug: str, record: Record) -> None:
+    """A transition as a log line: lines are rendered from events, never the other way."""
+    say(f"{slug}: {record.before} -> {record.after}: {record.cause}")

@@ -1,0 +1,1 @@
+"""The one loop that owns the fleet's state: events in, decisions by the core, effects out."""

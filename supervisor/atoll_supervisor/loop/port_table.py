@@ -1,0 +1,52 @@
+"""The fleet's port numbers: the core's rules over what was kept and what strangers hold."""
+
+from collections.abc import Mapping
+
+from atoll_supervisor.core.numbering import Numbers, assign
+
+
+class PortTable:
+    """Gives each unit its port and remembers it; `known` are the ports kept from before."""
+
+    def __init__(self, base: int, known: Mapping[str, int], daemon_port: int) -> None:
+        self._base = base
+        self._known = dict(known)
+        self._wishes: dict[str, int] = {}
+        self._taken = {daemon_port}
+        self._numbers = Numbers({}, {}, {})
+
+    @property
+    def known(self) -> Mapping[str, int]:
+        """Every port ever given, for the state file."""
+        return self._known
+
+    def wish(self, slug: str, fixed: int) -> None:
+        """Note a unit that needs a port: `fixed`, or 0 for an automatic one."""
+        if self._wishes.get(slug) != fixed:
+            self._wishes[slug] = fixed
+            self._assign()
+
+    def forget(self, slug: str) -> None:
+        """The unit is gone; its port stays reserved for the day it comes back."""
+        self._wishes.pop(slug, None)
+
+    def port_of(self, slug: str) -> int | None:
+        """The unit's port, None when it has none."""
+        return self._numbers.ports.get(slug)
+
+    def problem_of(self, slug: str) -> str:
+        """Why the unit has no port, or ""."""
+        return self._numbers.problems.get(slug, "")
+
+    def is_fixed(self, slug: str) -> bool:
+        """Whether the manifest names the port."""
+        return bool(self._wishes.get(slug))
+
+    def give_up(self, port: int) -> None:
+        """A stranger holds this port: who had it gets the next free one."""
+        self._taken.add(port)
+        self._assign()
+
+    def _assign(self) -> None:
+        self._numbers = assign(self._wishes, self._known, self._base, self._taken)
+        self._known.update(self._numbers.ports)

@@ -1,0 +1,93 @@
+"""The daemon's health and its OpenAPI document, over a real socket."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.served import Daemon, daemon, make_fleet
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Daemon]:
+    async with daemon(make_fleet(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+async def http(api: Daemon) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=api.url, timeout=20) as client:
+        yield client
+
+
+async def test_health_has_the_superset_of_fields(http: httpx.AsyncClient) -> None:
+    body = (await http.get("/health")).json()
+    assert (body["status"], body["ok"], body["version"]) == ("healthy", True, "9.9.9")
+    assert body["pid"] == os.getpid()
+    assert body["uptime"] >= 60
+    assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
+
+
+async def test_health_counts_the_agents_by_status(http: httpx.AsyncClient) -> None:
+    counts = (await http.get("/health")).json()["agents"]
+    assert (counts["total"], counts["running"], counts["failed"]) == (2, 1, 1)
+    assert set(counts) == {"total", "discovered", "starting", "running", "stopped", "failed"}
+
+
+async def test_the_instance_id_is_one_daemons_own(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    first = (await http.get("/health")).json()["instance_id"]
+    again = (await http.get("/health")).json()["instance_id"]
+    async with (
+        daemon(make_fleet(tmp_path)) as other,
+        httpx.AsyncClient(base_url=other.url) as client,
+    ):
+        second = (await client.get("/health")).json()["instance_id"]
+    assert first == again
+    assert first != second
+
+
+async def test_head_of_health_is_200_without_a_body(http: httpx.AsyncClient) -> None:
+    answer = await http.head("/health")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_openapi_describes_every_route_with_an_id_and_a_type(
+    http: httpx.AsyncClient,
+) -> None:
+    answer = await http.get("/openapi.json")
+    assert answer.headers["content-type"].startswith("application/json")
+    document = answer.json()
+    assert document["openapi"].startswith("3.1")
+    ids = {
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
+    assert ids == {
+        "health",
+        "list_agents",
+        "list_agents_flock",
+        "show_agent",
+        "start_agent",
+        "stop_agent",
+        "restart_agent",
+        "read_logs",
+    }
+    assert {"Row", "RowList", "Health", "ErrorBody", "LastExit"} <= set(
+        document["components"]["schemas"]
+    )
+
+
+async def test_openapi_says_which_routes_want_the_token(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    assert "security" not in paths["/api/v1/agents"]["get"]
+    assert paths["/api/v1/agents/{name}/stop"]["post"]["security"] == [
+        {"bearer": []},
+        {"api_key": []},
+    ]
+    assert "401" in paths["/api/v1/agents/{name}/logs"]["get"]["responses"]

@@ -1,0 +1,193 @@
+"""A real daemon in a process of its own, over a folder of scripted agents."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+SCRIPT = '[[turn]]\nchunks = ["Hello", " from ", "{name}"]\n'
+AGENT = """
+[agent]
+name = "{name}"
+
+[llm]
+provider = "scripted"
+model = "llama2"
+script = "script.toml"
+{more}
+"""
+
+
+def add_agent(agents: Path, name: str, more: str = "", folder: str = "") -> Path:
+    """A folder with a scripted agent; returns its manifest."""
+    place = agents / (folder or name.lower())
+    place.mkdir(parents=True)
+    (place / "script.toml").write_text(SCRIPT.format(name=name))
+    manifest = place / "agent.toml"
+    manifest.write_text(AGENT.format(name=name, more=more))
+    return manifest
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` neighbouring ports that were free a moment ago."""
+    for base in range(20_000 + os.getpid() % 5_000 * 2, 60_000, count):
+        if all(_is_free(port) for port in range(base, base + count)):
+            return base
+    raise RuntimeError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def eventually(true: Callable[[], bool], limit: float = 30.0, why: str = "") -> None:
+    """Wait until `true()`; fails after `limit` seconds."""
+    until = time.monotonic() + limit
+    while not true():
+        if time.monotonic() > until:
+            raise AssertionError(why or "it did not happen in time")
+        time.sleep(0.02)
+
+
+class Daemon:
+    """`python -m atoll_supervisor up` with its own ports, state and home."""
+
+    def __init__(self, folder: Path, *flags: str, agents: Path | None = None) -> None:
+        self.agents = agents or folder / "agents"
+        self.agents.mkdir(exist_ok=True)
+        self.state = folder / "state"
+        self.home = folder / "home"
+        self.home.mkdir(exist_ok=True)
+        self.flags = flags
+        self.base_port = free_ports(20)
+        self.api_port = self.base_port + 19
+        self.url = f"http://127.0.0.1:{self.api_port}"
+        self.log = folder / "daemon.log"
+        self.out = folder / "daemon.out"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """A small environment: an empty home, no Ollama to be found by accident."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "ATOLL_DEFAULT_LLM": "demo",
+            "ATOLL_STATE_DIR": str(self.state),
+            "ATOLL_API_PORT": str(self.api_port),
+            "ATOLL_BASE_PORT": str(self.base_port),
+            "ATOLL_AGENTS_DIR": str(self.agents),
+        }
+
+    def start(self, *, settled: bool = True) -> "Daemon":
+        """Start it and wait for its start-up text (or only for its API)."""
+        self.out.write_bytes(b"")
+        with self.log.open("ab") as log, self.out.open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "atoll_supervisor", "up", *self.flags],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                env=self.environment,
+                cwd=self.agents.parent,
+            )
+        ready = self._has_said if settled else self._answers
+        eventually(lambda: ready() or self._is_over(), why="the daemon did not start")
+        assert not self._is_over(), self.log.read_text()
+        return self
+
+    def run(self, *arguments: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        """Run a command line against this daemon."""
+        return subprocess.run(
+            [sys.executable, "-m", "atoll_supervisor", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self.environment,
+            cwd=self.agents.parent,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30)
+
+    def post(self, path: str) -> httpx.Response:
+        return httpx.post(self.url + path, headers=self.token(), timeout=60)
+
+    def token(self) -> dict[str, str]:
+        token = (self.state / "token").read_text().strip()
+        return {"Authorization": f"Bearer {token}"}
+
+    def row(self, slug: str) -> dict[str, object]:
+        return self.get(f"/api/v1/agents/{slug}").raise_for_status().json()
+
+    def wait_for(self, slug: str, **fields: object) -> dict[str, object]:
+        """The agent's row once it has these values."""
+        eventually(
+            lambda: self.row(slug).items() >= fields.items(),
+            why=f"{slug} never had {fields}: {self.row(slug)}\n{self.log.read_text()}",
+        )
+        return self.row(slug)
+
+    def chat(self, port: object, content: str = "hi") -> str:
+        """One unstreamed answer of the agent on that port."""
+        body = {
+            "model": "llama2",
+            "messages": [{"role": "user", "content": content}],
+            "stream": False,
+        }
+        answer = httpx.post(f"http://127.0.0.1:{port}/api/chat", json=body, timeout=30)
+        return str(answer.raise_for_status().json()["message"]["content"])
+
+    def tree(self) -> list[psutil.Process]:
+        """Every process of the fleet but the daemon."""
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it by a signal; its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def _has_said(self) -> bool:
+        return b"Management:" in self.out.read_bytes()
+
+    def _answers(self) -> bool:
+        try:
+            return self.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _is_over(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+
+@contextmanager
+def running(daemon: Daemon, *, settled: bool = True) -> Iterator[Daemon]:
+    """The daemon, started; stopped at the end whatever happens."""
+    try:
+        yield daemon.start(settled=settled)
+    finally:
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.process.send_signal(signal.SIGTERM)
+            try:
+                daemon.process.wait(30)
+            except subprocess.TimeoutExpired:
+                daemon.process.kill()
+                daemon.process.wait(10)

@@ -1,0 +1,253 @@
+"""The whole daemon with real agents, as a user runs it."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.fakes.daemon import Daemon, add_agent, eventually, running
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Daemon:
+    daemon = Daemon(tmp_path)
+    add_agent(daemon.agents, "GhidraAgent")
+    add_agent(daemon.agents, "CustomAgent")
+    return daemon
+
+
+def test_it_says_the_source_pages_text_and_every_agent_answers(daemon: Daemon) -> None:
+    with running(daemon):
+        text = daemon.out.read_text()
+        assert "[OK] ATOLL deployment server started" in text
+        assert "  Local Server: localhost (running)\n    Agents:\n" in text
+        assert f"    ● CustomAgent (Port: {daemon.base_port}) - running" in text
+        assert f"    ● GhidraAgent (Port: {daemon.base_port + 1}) - running" in text
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+        assert daemon.chat(daemon.base_port + 1) == "Hello from GhidraAgent"
+
+
+def test_a_killed_agent_serves_again_on_its_port_and_nobody_is_refused(daemon: Daemon) -> None:
+    with running(daemon):
+        before = daemon.row("ghidraagent")
+        os.kill(int(str(before["pid"])), signal.SIGKILL)
+        # At once: the connection waits in the held socket until the new process takes it.
+        assert daemon.chat(before["port"]) == "Hello from GhidraAgent"
+        after = daemon.wait_for("ghidraagent", phase="running", restarts=1)
+        assert after["port"] == before["port"]
+        assert after["pid"] != before["pid"]
+        assert after["last_exit"]["signal"] == "SIGKILL"
+        assert daemon.row("customagent")["restarts"] == 0
+
+
+def test_ports_stay_with_their_agents_over_a_restart_of_the_daemon(daemon: Daemon) -> None:
+    with running(daemon):
+        port = daemon.row("ghidraagent")["port"]
+        assert daemon.stop() == 0
+        add_agent(daemon.agents, "Aardvark")
+        daemon.start()
+        assert daemon.row("ghidraagent")["port"] == port
+        assert daemon.row("aardvark")["port"] == daemon.base_port + 2
+
+
+def test_a_port_that_a_stranger_holds_is_skipped(daemon: Daemon) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", daemon.base_port))
+        stranger.listen()
+        with running(daemon):
+            assert daemon.row("customagent")["port"] == daemon.base_port + 1
+            assert daemon.row("ghidraagent")["port"] == daemon.base_port + 2
+            assert f"port {daemon.base_port} is in use by" in daemon.log.read_text()
+
+
+def test_a_fixed_port_in_use_fails_only_that_agent_and_names_the_port(daemon: Daemon) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        add_agent(daemon.agents, "Fixed", f"[deployment]\nport = {port}\n")
+        with running(daemon):
+            assert f"port {port} is in use" in str(daemon.row("fixed")["reason"])
+            assert daemon.row("fixed")["status"] != "running"
+            assert daemon.row("ghidraagent")["status"] == "running"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_everything_and_leaves_no_process_and_no_port(
+    daemon: Daemon, number: int
+) -> None:
+    with running(daemon):
+        children = daemon.tree()
+        assert len(children) == 2
+        assert daemon.stop(number) == 0
+        assert not any(child.is_running() for child in children)
+        for port in (daemon.api_port, daemon.base_port, daemon.base_port + 1):
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"http://127.0.0.1:{port}/health")
+
+
+def test_a_daemon_that_is_killed_leaves_no_agent_behind(daemon: Daemon) -> None:
+    with running(daemon):
+        children = daemon.tree()
+        daemon.stop(signal.SIGKILL)
+        eventually(lambda: not any(_is_alive(child) for child in children))
+        daemon.start()
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_second_daemon_is_refused_and_told_who_holds_the_fleet(daemon: Daemon) -> None:
+    with running(daemon):
+        assert daemon.process is not None
+        second = daemon.run("up")
+        assert second.returncode == 1
+        assert f"pid {daemon.process.pid}" in second.stderr
+        assert "atoll down" in second.stderr
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+
+
+def test_an_operator_stops_starts_and_restarts_an_agent(daemon: Daemon) -> None:
+    with running(daemon):
+        before = daemon.row("ghidraagent")
+        stopped = daemon.post("/api/v1/agents/ghidraagent/stop").json()
+        assert (stopped["status"], stopped["pid"]) == ("stopped", None)
+        with pytest.raises(httpx.ConnectError):  # refused is the truth now
+            httpx.get(f"http://127.0.0.1:{before['port']}/health")
+        started = daemon.post("/api/v1/agents/GhidraAgent/start").json()
+        assert (started["status"], started["port"]) == ("running", before["port"])
+        again = daemon.post("/api/v1/agents/ghidraagent/restart").json()
+        assert again["status"] == "running"
+        assert again["pid"] != started["pid"]
+        assert daemon.chat(before["port"]) == "Hello from GhidraAgent"
+
+
+def test_what_an_operator_stopped_stays_stopped_over_a_restart(daemon: Daemon) -> None:
+    with running(daemon):
+        daemon.post("/api/v1/agents/ghidraagent/stop").raise_for_status()
+        daemon.stop()
+        daemon.start()
+        assert daemon.row("ghidraagent")["status"] == "stopped"
+        assert daemon.row("customagent")["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        ("[agent\n", "agent.toml:1:"),
+        ('[agent]\nname = "X"\n[llm]\nmodle = "m"\n', "agent.toml:4:1: "),
+        ('[agent]\nname = "X"\n[llm]\ntemperature = "hot"\n', "agent.toml:4:"),
+        ('[agent]\nname = "../x"\n', "agent.toml:2:"),
+        ('[agent]\nname = "a\\u0000b"\n', "agent.toml:2:"),
+        (f'[agent]\nname = "{"n" * 300}"\n', "agent.toml:2:"),
+        ('[agent]\nname = "X"\n[deployment]\nport = 22\n', "agent.toml:4:"),
+        ('[agent]\nname = "X"\n[deployment]\nport = 99999\n', "agent.toml:4:"),
+        ('[agent]\nname = "X"\n[deployment]\nport = "abc"\n', "agent.toml:4:"),
+        ('[agent]\nname = "GhidraAgent"\n', "GhidraAgent"),
+        ('[agent]\nname = "X"\n[llm]\nprovider = "local"\nmodel = "no.gguf"\n', "no.gguf"),
+    ],
+)
+def test_a_broken_manifest_is_told_with_its_place_and_takes_nobody_down(
+    daemon: Daemon, manifest: str, words: str
+) -> None:
+    folder = daemon.agents / "zz_broken"
+    folder.mkdir()
+    (folder / "agent.toml").write_text(manifest)
+    with running(daemon):
+        rows = {row["slug"]: row for row in daemon.get("/api/v1/agents").json()["agents"]}
+        broken = [row for row in rows.values() if row["status"] == "failed"]
+        assert len(broken) == 1, rows
+        assert words in f"{broken[0]['reason']} {broken[0]['config_error']}"
+        assert words in daemon.out.read_text()
+        assert rows["ghidraagent"]["status"] == "running"
+
+
+def test_tools_that_cannot_be_imported_fail_their_agent_with_the_last_line(daemon: Daemon) -> None:
+    manifest = add_agent(daemon.agents, "Tools", '[tools]\npython = "tools.py"\n')
+    (manifest.parent / "tools.py").write_text("import nowhere_at_all\n")
+    with running(daemon):
+        row = daemon.row("tools")
+        assert row["status"] != "running"
+        assert "No module named 'nowhere_at_all'" in str(row["last_exit"])
+        assert daemon.row("ghidraagent")["status"] == "running"
+
+
+def test_an_instant_crasher_is_not_restarted_without_end(daemon: Daemon) -> None:
+    more = '[tools]\npython = "tools.py"\n[deployment]\nmax_restarts = 2\nrestart_delay = 0.1\n'
+    manifest = add_agent(daemon.agents, "Crasher", more)
+    (manifest.parent / "tools.py").write_text("raise SystemExit(3)\n")
+    with running(daemon):
+        row = daemon.wait_for("crasher", phase="failed")
+        assert row["restarts"] == 2
+        assert row["last_exit"]["code"] == 3
+        (manifest.parent / "tools.py").write_text("")
+        started = daemon.post("/api/v1/agents/crasher/start").json()
+        assert started["status"] == "running"
+
+
+def test_an_agent_that_prints_without_end_is_not_blocked_and_its_log_is_bounded(
+    daemon: Daemon,
+) -> None:
+    manifest = add_agent(daemon.agents, "Loud", '[tools]\npython = "tools.py"\n')
+    (manifest.parent / "tools.py").write_text(
+        "import threading\n"
+        "def _shout():\n"
+        "    for _ in range(200_000):\n"
+        "        print('x' * 500)\n"
+        "threading.Thread(target=_shout, daemon=True).start()\n"
+    )
+    with running(daemon):
+        assert daemon.chat(daemon.row("loud")["port"]) == "Hello from Loud"
+        logs = list((daemon.state / "logs").glob("loud.log*"))
+        assert logs
+        assert sum(path.stat().st_size for path in logs) < 60_000_000
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+
+
+def test_four_agents_are_ready_soon_after_the_daemon_starts(daemon: Daemon) -> None:
+    add_agent(daemon.agents, "Third")
+    add_agent(daemon.agents, "Fourth")
+    with running(daemon):
+        rows = daemon.get("/api/v1/agents").json()
+        assert rows["count"] == 4
+        assert {row["status"] for row in rows["agents"]} == {"running"}
+
+
+def test_down_ends_a_daemon_in_the_background(daemon: Daemon) -> None:
+    up = daemon.run("up", "-d")
+    assert up.returncode == 0, up.stderr
+    assert "[OK] ATOLL deployment server started" in up.stdout
+    try:
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+    finally:
+        down = daemon.run("down")
+    assert down.returncode == 0, down.stderr
+    assert daemon.run("ps").returncode == 3
+    assert daemon.run("down").returncode == 3
+
+
+def test_logs_hold_what_an_agent_said(daemon: Daemon) -> None:
+    manifest = add_agent(daemon.agents, "Talker", '[tools]\npython = "tools.py"\n')
+    (manifest.parent / "tools.py").write_text("print('here I am')\n")
+    with running(daemon):
+        eventually(lambda: "here I am" in daemon.run("logs", "talker").stdout)
+
+
+def test_no_agent_sees_the_daemons_token_or_a_secret_of_the_environment(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = add_agent(daemon.agents, "Nosy", '[tools]\npython = "tools.py"\n')
+    (manifest.parent / "tools.py").write_text("import os\nprint('ENV', dict(os.environ))\n")
+    with running(daemon):
+        eventually(lambda: "ENV" in daemon.run("logs", "nosy").stdout)
+        token = (daemon.state / "token").read_text().strip()
+        assert token not in daemon.run("logs", "nosy", "--tail", "1000").stdout
