@@ -32,7 +32,7 @@ SECRETS = re.compile(r"(^|_)(token|secret|api_key|apikey|password|bearer)$", re.
 COMMENTS = re.compile(
     "|".join(["type: " + "ignore", "pyright: " + "ignore", "TO" + "DO", "FIX" + "ME", "X" + "XX"])
 )
-WIRE = ("atoll/http/", "atoll/wire/", "atoll/adapters/", "atoll_supervisor/api/")
+WIRE = ("atoll/http/", "atoll/wire/", "atoll_supervisor/api/")
 LOCKLESS = ("atoll/core/", "atoll/loop/", "atoll_supervisor/core/", "atoll_supervisor/loop")
 LOCKS = frozenset({"Lock", "RLock", "Condition"})
 

@@ -110,13 +110,13 @@ def test_quantiles_are_counted_as_said() -> None:
 
 
 def test_every_test_tells_what_must_hold() -> None:
-    """By a docstring, or by a name of at least three words."""
+    """By a docstring, or by a name of at least two words."""
     silent = [
         f"{source.name}:{function.lineno} {function.name}"
         for source in sources(ROOT / "tests")
         for function in source.functions()
         if re.match(r"test(_|$)", function.name)
         and not ast.get_docstring(function)
-        and function.name.count("_") < 3
+        and function.name.count("_") < 2
     ]
     assert silent == []

@@ -35,17 +35,18 @@ class RealClock:
 
 
 class EndlessModel(FakeModel):
-    """Says `tick` until it is stopped; `stopped` is set when it is."""
+    """Says `word` until it is stopped; `stopped` is set when it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: str = "tick ") -> None:
         super().__init__()
+        self.word = word
         self.stopped = threading.Event()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         self.requests.append(request)
         try:
             while True:
-                yield TextDelta("tick ")
+                yield TextDelta(self.word)
                 await asyncio.sleep(0.01)
         finally:
             self.stopped.set()

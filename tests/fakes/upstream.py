@@ -277,7 +277,7 @@ def is_complete(reply: Reply) -> bool:
     if b"chunked" in data:
         return data.endswith(END)
     top, _, body = data.partition(b"\r\n\r\n")
-    return f"content-length: {len(body)}".encode() in top.lower()
+    return f"content-length: {len(body)}\r\n".encode() in top.lower() + b"\r\n"
 
 
 async def client_left(reader: asyncio.StreamReader) -> None:

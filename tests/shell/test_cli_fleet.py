@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ pytestmark = pytest.mark.anyio
 async def api(tmp_path: Path) -> AsyncIterator[Daemon]:
     async with daemon(make_fleet(tmp_path)) as running:
         yield running
+
+
+@pytest.fixture
+def nobody() -> Iterator[dict[str, str]]:
+    """A port where nobody listens, and nobody else will."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield {"ATOLL_API_PORT": str(held.getsockname()[1])}
 
 
 async def run(api: Daemon, home: Path, *args: str, stdin: str = "", **more: str) -> Said:
@@ -144,6 +153,8 @@ async def test_a_wrong_token_is_exit_6_and_says_where_the_right_one_is(
     assert said.code == 6
     assert "atoll token show" in said.err
     assert api.fleet.calls == []
+    every = await run(api, tmp_path, "stop", "--all", ATOLL_TOKEN="wrong")
+    assert (every.code, every.err) == (6, said.err)
 
 
 async def test_the_token_is_found_in_the_state_directory(api: Daemon, tmp_path: Path) -> None:
@@ -158,7 +169,7 @@ async def test_the_token_is_found_in_the_state_directory(api: Daemon, tmp_path: 
 
 
 async def test_the_port_flag_wins_over_the_variable(api: Daemon, tmp_path: Path) -> None:
-    said = await run(api, tmp_path, "ps", "--api-port", str(api.port), ATOLL_API_PORT="1")
+    said = await run(api, tmp_path, "ps", "--api-port", str(api.port), ATOLL_API_PORT="1024")
     assert said.code == 0
 
 
@@ -176,9 +187,9 @@ async def test_the_port_flag_wins_over_the_variable(api: Daemon, tmp_path: Path)
     ],
 )
 async def test_without_a_daemon_every_command_is_exit_3_and_names_the_cure(
-    tmp_path: Path, args: list[str]
+    tmp_path: Path, nobody: dict[str, str], args: list[str]
 ) -> None:
-    said = await atoll(tmp_path, *args, more={"ATOLL_API_PORT": "1"})
+    said = await atoll(tmp_path, *args, more=nobody)
     assert (said.code, said.out) == (3, "")
     assert "atoll up -d" in said.err
     assert "Traceback" not in said.err
@@ -202,11 +213,12 @@ async def test_an_unknown_command_is_exit_2_with_the_nearest(tmp_path: Path) -> 
     assert "Did you mean 'logs'?" in said.err
 
 
-async def test_an_error_shows_its_traceback_only_with_debug(tmp_path: Path) -> None:
-    env = {"ATOLL_API_PORT": "1"}
-    assert "Traceback" not in (await atoll(tmp_path, "ps", more=env)).err
-    assert "Traceback" in (await atoll(tmp_path, "--debug", "ps", more=env)).err
-    assert "Traceback" in (await atoll(tmp_path, "ps", "--debug", more=env)).err
+async def test_an_error_shows_its_traceback_only_with_debug(
+    tmp_path: Path, nobody: dict[str, str]
+) -> None:
+    assert "Traceback" not in (await atoll(tmp_path, "ps", more=nobody)).err
+    assert "Traceback" in (await atoll(tmp_path, "--debug", "ps", more=nobody)).err
+    assert "Traceback" in (await atoll(tmp_path, "ps", "--debug", more=nobody)).err
 
 
 async def test_something_else_on_the_port_is_said_to_be_something_else(tmp_path: Path) -> None:

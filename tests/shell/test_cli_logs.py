@@ -80,6 +80,12 @@ async def test_follow_shows_what_every_agent_prints_next_and_ends_with_ctrl_c(
     assert (process.returncode, err.strip()) == (130, b"")
 
 
+async def test_follow_with_a_wrong_token_is_exit_6(api: Daemon, tmp_path: Path) -> None:
+    said = await atoll(tmp_path, "logs", "-f", more=where(api) | {"ATOLL_TOKEN": "wrong"})
+    assert (said.code, said.out) == (6, "")
+    assert said.err.startswith("error: this needs the management token")
+
+
 async def test_a_reader_that_leaves_is_no_error(api: Daemon, tmp_path: Path) -> None:
     """`atoll logs | head -1`: no traceback, whatever the exit code of the pipe is."""
     api.fleet.log_file("ghidraagent").write_text(

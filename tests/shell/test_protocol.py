@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from atoll.http.protocol import Limits
+from tests.fakes.asking import wait_for
 from tests.fakes.ports import FakeModel, text
-from tests.fakes.serving import Served, read_all, read_answer, serving
+from tests.fakes.serving import EndlessModel, Served, read_all, read_answer, serving
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\n"
@@ -178,3 +179,15 @@ def test_other_clients_are_served_meanwhile(hasty: Served) -> None:
     finally:
         for sock in slow:
             sock.close()
+
+
+def test_a_client_that_never_reads_gives_its_place_back(tmp_path: Path) -> None:
+    model = EndlessModel("x" * 1_000_000)
+    body = b'{"model":"llama2","messages":[{"role":"user","content":"go"}]}'
+    with (
+        serving(model, tmp_path, limits=Limits(write_timeout=0.3)) as served,
+        served.connect() as sock,
+    ):
+        sock.sendall(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert model.stopped.wait(10)
+        wait_for(lambda: served.agent.in_flight == 0)

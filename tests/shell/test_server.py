@@ -191,7 +191,7 @@ def test_with_a_token_it_checks_it(manifest: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--version", "-v"])
-def test_the_version(tmp_path: Path, flag: str) -> None:
+def test_the_version_is_told(tmp_path: Path, flag: str) -> None:
     done = run(tmp_path, flag)
     assert done.returncode == 0
     assert done.stdout.startswith("atoll ")

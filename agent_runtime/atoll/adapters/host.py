@@ -82,6 +82,12 @@ class OwnHost:
         self._child: asyncio.subprocess.Process | None = None
         self._starting: asyncio.Task[None] | None = None
 
+    @property
+    def child_pid(self) -> int | None:
+        """The process that serves for us, if there is one and it runs."""
+        child = self._child
+        return child.pid if child and child.returncode is None else None
+
     async def prepare(self) -> None:
         """Start the child."""
         await self.ensure()

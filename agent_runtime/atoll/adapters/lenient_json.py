@@ -11,6 +11,9 @@ from atoll.wire.json import JsonObject, JsonValue
 SHOWN = 80
 """Characters of an unreadable line that the error shows."""
 
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What decoding may raise; bytes that are not UTF-8 are a ValueError of msgspec."""
+
 Shape = TypeVar("Shape")
 
 
@@ -22,11 +25,11 @@ def decoded(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
     """
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         pass
     try:
         return decoder.decode(_mended(raw))
-    except (msgspec.DecodeError, RecursionError, ValueError):
+    except UNREADABLE:
         raise UpstreamGarbage(f"an answer that is not as agreed: {_shown(raw)}") from None
 
 
@@ -42,7 +45,7 @@ def arguments_of(raw: JsonObject | str | None, tool: str) -> JsonObject:
         return raw
     try:
         value: JsonValue = msgspec.json.decode(raw or "{}")
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         value = None
     if not isinstance(value, dict):
         text = _shown((raw or "").encode())

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from atoll.adapters.lenient_json import UNREADABLE
 from atoll.wire.json import JsonValue
 
 MAX_WORDS = 500
@@ -23,7 +24,7 @@ def words_of(body: bytes, secret: str = "") -> str:
 def _said(body: bytes) -> str:
     try:
         value: JsonValue = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return ""
     return spoken(value)
 

@@ -25,7 +25,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     A body must bring `body_min` bytes in every `body_window`. `request_bytes`
     bounds what a chunked body may send in all, framing included. After an
     answer that came before the body's end the client may send on for `linger`,
-    so that it can read the answer (RFC 9112 section 9.6).
+    so that it can read the answer (RFC 9112 section 9.6). A client that reads
+    nothing for `write_timeout` is dropped: it would hold a turn's place for ever.
     """
 
     head_bytes: int = 64 * 1024
@@ -35,6 +36,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     body_min: int = 16 * 1024
     request_bytes: int = 64 * 1024 * 1024
     linger: float = 5.0
+    write_timeout: float = 60.0
     keep_alive: int = 75
 
 
@@ -68,11 +70,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._window_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._arm(self.limits.head_timeout, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._disarm()
+        self._flowing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,6 +133,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._phase is _Phase.BODY and self.cycle.response_complete:
             self._arm(self.limits.linger, self.transport.close)
 
+    def pause_writing(self) -> None:
+        """The client does not read as fast as we write."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.limits.write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._flowing()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  uvicorn's words, not ours
         """Tell why the parser stopped; uvicorn calls this for every parser error."""
         self._answer_and_close(*self._refusal)
@@ -178,6 +192,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _answering(self) -> bool:
         """Whether some of an answer is out already, so that another would corrupt it."""
         return self._begun and self.cycle.response_started and not self.cycle.response_complete
+
+    def _flowing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _arm(self, seconds: float, then: Callable[[], None]) -> None:
         self._disarm()

@@ -40,21 +40,7 @@ class HttpServer:
         stop_timeout: float,
         limits: Limits | None = None,
     ) -> None:
-        limits = limits or Limits()
-        config = uvicorn.Config(
-            app,
-            http=protocol_with(limits),
-            lifespan="on",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            backlog=BACKLOG,
-            ws_max_size=MAX_WEBSOCKET_MESSAGE,
-            timeout_keep_alive=limits.keep_alive,
-            timeout_graceful_shutdown=int(stop_timeout),
-        )
+        config = _config(app, limits or Limits(), stop_timeout)
         self._sock = sock
         self._server = _Server(config, stop_timeout)
         self._ended = asyncio.Event()
@@ -82,6 +68,23 @@ class HttpServer:
         """Stop without losing a request; returns when `serve` has ended."""
         self.leave()
         await self._ended.wait()
+
+
+def _config(app: AsgiApp, limits: Limits, stop_timeout: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=protocol_with(limits),
+        lifespan="on",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        ws_max_size=MAX_WEBSOCKET_MESSAGE,
+        timeout_keep_alive=limits.keep_alive,
+        timeout_graceful_shutdown=int(stop_timeout),
+    )
 
 
 class _Server(uvicorn.Server):

@@ -16,9 +16,9 @@ from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import Struct
 
 from atoll.config.names import MAX_NAME
+from atoll.config.suggest import did_you_mean
 from atoll.errors import AtollError, NotFound
 from atoll_supervisor.core.answers import ErrorBody
-from atoll_supervisor.core.nearest import nearest
 from atoll_supervisor.ports import Fleet
 
 _log = logging.getLogger("atoll.api")
@@ -52,10 +52,8 @@ def no_such_agent(fleet: Fleet, name: str) -> NotFound:
     """The error for a name that no agent has, with the nearest one that exists."""
     slugs = [row.slug for row in fleet.rows()]
     asked = repr(name[:MAX_NAME])
-    if close := nearest(name[:MAX_NAME], slugs):
-        return NotFound(f"there is no agent {asked}; did you mean {close!r}?")
-    listed = ", ".join(slugs[:10]) or "no agents yet"
-    return NotFound(f"there is no agent {asked}; the fleet has {listed}")
+    listed = f"the fleet has {', '.join(slugs[:10]) or 'no agents yet'}"
+    return NotFound(f"there is no agent {asked}; {did_you_mean(name[:MAX_NAME], slugs) or listed}")
 
 
 def refused(_request: AnyRequest, error: AtollError) -> Response[ErrorBody]:

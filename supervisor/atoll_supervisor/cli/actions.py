@@ -83,8 +83,8 @@ async def _all(verb: Verb, names: Sequence[str]) -> list[Row | Undone]:
                 try:
                     return await daemon.act(verb, name)
                 except Failure as failure:
-                    if failure.exit is Exit.NOT_RUNNING:
-                        raise
+                    if failure.exit in (Exit.NOT_RUNNING, Exit.AUTH):
+                        raise  # it would be the same for every other agent
                     return Undone(name, str(failure), failure.exit, failure.hint)
 
         return await asyncio.gather(*(one(name) for name in dict.fromkeys(chosen)))

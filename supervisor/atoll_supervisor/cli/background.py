@@ -7,7 +7,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from atoll_supervisor.cli.client import Address, Management
@@ -45,14 +45,13 @@ class Spawned:
             return log.read().decode(errors="replace").strip()
 
 
-def spawn(flags: Mapping[str, str], log: Path) -> Spawned:
-    """Start `atoll up` with these flags, detached from this terminal."""
+def spawn(options: Sequence[str], log: Path) -> Spawned:
+    """Start `atoll up` with these options, detached from this terminal."""
     private_directory(log.parent)
-    words = [word for name, value in flags.items() for word in (_option(name), value)]
     # -P: the directory it happens to start in must not supply its modules.
-    command = [sys.executable, "-P", "-m", "atoll_supervisor", "up", *words]
-    flags_of_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    output = os.open(log, flags_of_log, 0o600)
+    command = [sys.executable, "-P", "-m", "atoll_supervisor", "up", *options]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    output = os.open(log, flags, 0o600)
     try:
         begin = os.fstat(output).st_size
         process = subprocess.Popen(  # noqa: S603  our own interpreter and module, no shell
@@ -93,7 +92,3 @@ async def _look(daemon: Management, url: str, pid: int) -> Startup | None:
         return None
     settled = all(row.status not in ("discovered", "starting") for row in rows)
     return Startup(url, pid, rows) if settled and health.pid == pid else None
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

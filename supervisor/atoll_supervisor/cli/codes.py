@@ -2,8 +2,6 @@
 
 from enum import IntEnum
 
-from atoll.errors import AtollError, ConfigError, NotFound
-
 
 class Exit(IntEnum):
     """What a shell script can tell apart; 3 is LSB's code for a status of not running."""
@@ -41,17 +39,6 @@ class Failure(Exception):
         super().__init__(message)
         self.exit = exit
         self.hint = hint
-
-
-def exit_of(error: AtollError) -> Exit:
-    """The exit code of an error of our own tree."""
-    match error:
-        case ConfigError():
-            return Exit.CONFIG
-        case NotFound():
-            return Exit.NO_SUCH_AGENT
-        case _:
-            return Exit.FAILED
 
 
 def joint(exits: list[Exit]) -> Exit:

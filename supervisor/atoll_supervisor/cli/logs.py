@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct
 
+from atoll_supervisor.cli.codes import Failure
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import connect
 from atoll_supervisor.cli.terminal import out, out_json
@@ -89,25 +90,38 @@ async def _sorted(daemon: "Management", slugs: Sequence[str], tail: int) -> list
 
 async def _merged(daemon: "Management", slugs: Sequence[str], tail: int) -> AsyncIterator[Entry]:
     """Every line of all agents as it comes, until each stream has ended."""
-    waiting: asyncio.Queue[Entry | None] = asyncio.Queue(_WAITING)
+    waiting: asyncio.Queue[Entry | Failure | None] = asyncio.Queue(_WAITING)
 
     async def read(slug: str) -> None:
         try:
             async for line in daemon.lines(slug, tail, follow=True):
                 await waiting.put(_entry(slug, line))
-        finally:
             await waiting.put(None)
+        except Failure as failure:
+            await waiting.put(failure)
 
     async with asyncio.TaskGroup() as group:
-        for slug in slugs:
-            group.create_task(read(slug))
-        open_streams = len(slugs)
-        while open_streams:
-            entry = await waiting.get()
-            if entry is None:
-                open_streams -= 1
-            else:
+        readers = [group.create_task(read(slug)) for slug in slugs]
+        try:
+            async for entry in _until_all_ended(waiting, len(slugs)):
                 yield entry
+        finally:
+            for reader in readers:
+                reader.cancel()
+
+
+async def _until_all_ended(
+    waiting: "asyncio.Queue[Entry | Failure | None]", streams: int
+) -> AsyncIterator[Entry]:
+    """The entries until `streams` times None has come; raises the first Failure."""
+    while streams:
+        match await waiting.get():
+            case Entry() as entry:
+                yield entry
+            case None:
+                streams -= 1
+            case failure:
+                raise failure
 
 
 def _entry(slug: str, line: LogLine) -> Entry:

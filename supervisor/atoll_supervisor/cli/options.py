@@ -51,7 +51,7 @@ def finds_daemon(command: Command) -> Command:
     for option in (
         click.option(
             "--api-port",
-            type=click.IntRange(1, 65535),
+            type=click.IntRange(1024, 65535),
             expose_value=False,
             callback=_keep,
             help="Port of the management API.  [env: ATOLL_API_PORT; default: 8099]",

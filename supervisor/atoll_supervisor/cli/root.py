@@ -8,9 +8,9 @@ from typing import NoReturn
 import click
 
 from atoll import __version__
-from atoll.errors import AtollError
+from atoll.errors import AtollError, ConfigError
 from atoll_supervisor.cli.actions import restart, start, stop
-from atoll_supervisor.cli.codes import Exit, Failure, exit_of
+from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.config import config
 from atoll_supervisor.cli.down import down
 from atoll_supervisor.cli.help import help_command
@@ -84,7 +84,7 @@ def _told(error: Exception, debug: bool) -> int:
             return error.exit
         case AtollError():
             complain(str(error))
-            return exit_of(error)
+            return Exit.CONFIG if isinstance(error, ConfigError) else Exit.FAILED
         case _:
             complain(f"{type(error).__name__}: {error}", "--debug shows where; please report it")
             return Exit.FAILED

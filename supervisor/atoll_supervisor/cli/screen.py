@@ -1,6 +1,7 @@
 """Tables and progress bars on a terminal; imports rich, so it is itself imported late."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -24,10 +25,10 @@ def draw_table(table: Table) -> None:
     """Draw a table that has rows on stdout, in the width of the terminal."""
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, column in zip(table.headings, zip(*table.rows, strict=True), strict=True):
-        justify = "right" if is_number(heading) else "left"
+        justify: Literal["left", "right"] = "right" if is_number(heading) else "left"
         # On a narrow terminal the model's name gives way, never what one acts on.
         least = None if heading == "MODEL" else max(map(len, (heading, *column)))
-        drawn.add_column(heading, justify=justify, no_wrap=True, min_width=least)
+        drawn.add_column(heading, justify=justify, no_wrap=least is not None, min_width=least)
     for row in table.rows:
         # Text, never markup: a cell may hold square brackets of a stranger.
         drawn.add_row(*(Text(cell, style=_COLOURS.get(cell.split(" ")[0], "")) for cell in row))

@@ -1,29 +1,38 @@
 """Which daemon a command means, and the way to it.
 
 `--api-port` or ATOLL_API_PORT says where; else the lock of the state directory
-knows the port of the daemon that holds it. The token comes from ATOLL_TOKEN or
-the state directory's file, which only its owner can read.
+knows the port of the daemon that holds it; else the settings' files and
+defaults. The token comes from ATOLL_TOKEN or the state directory's file, which
+only its owner can read.
 """
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from atoll.config.places import Places, places_of
 from atoll.errors import ConfigError
 from atoll_supervisor.cli.options import given
+from atoll_supervisor.settings import Settings, read_settings
 from atoll_supervisor.shell.lock import Holder, holder
 from atoll_supervisor.shell.token import read_token
 
 if TYPE_CHECKING:
     from atoll_supervisor.cli.client import Management
 
-DEFAULT_PORT = 8099
 Verb = Literal["start", "stop", "restart"]
+
+
+def settings(**flags: object) -> Settings:
+    """The settings with the options of this command line; raises ConfigError."""
+    common = {"state_dir": given().state_dir, "api_port": given().api_port}
+    named = {name: flag for name, flag in (common | flags).items() if flag is not None}
+    return read_settings(named, os.environ, Path.cwd(), Path.home())
 
 
 def places() -> Places:
     """The directories of the fleet that is meant."""
-    return places_of(os.environ, os.geteuid(), given().state_dir)
+    return places_of(os.environ, os.geteuid(), settings().state_dir)
 
 
 def holding() -> Holder | None:
@@ -33,7 +42,15 @@ def holding() -> Holder | None:
 
 def api_url() -> str:
     """Where the management API should be."""
-    return f"http://127.0.0.1:{_port()}"
+    found = settings()
+    running = None if _was_named(found) else holding()
+    return url_of(found.host, running.api_port if running else found.api_port)
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a daemon that is bound to `host` can be reached from here."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  not a bind
+    return f"http://{reachable}:{port}"
 
 
 def token() -> str:
@@ -54,11 +71,6 @@ def connect() -> "Management":
     return Management(Address(api_url(), token()))
 
 
-def _port() -> int:
-    if port := given().api_port:
-        return port
-    named = os.environ.get("ATOLL_API_PORT", "")
-    if named.isdecimal():
-        return int(named)
-    running = holding()
-    return running.api_port if running else DEFAULT_PORT
+def _was_named(found: Settings) -> bool:
+    """Whether a person said this port now; a file's may be another daemon's or older."""
+    return found.origins.get("api_port", "").startswith(("--", "ATOLL_"))

@@ -2,18 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from atoll_supervisor.cli.banner import banner
 from atoll_supervisor.cli.options import finds_daemon, given
-from atoll_supervisor.cli.target import holding, places
+from atoll_supervisor.cli.target import holding, places, settings, url_of
 from atoll_supervisor.cli.terminal import out, out_json, say
 from atoll_supervisor.core.answers import Startup
 from atoll_supervisor.core.row import Row
-from atoll_supervisor.settings import Settings, read_settings
+from atoll_supervisor.settings import Settings
 
 Flag = Path | str | int | None
 
@@ -28,7 +28,7 @@ Flag = Path | str | int | None
 @click.option("--host", help="Address to listen at.  [default: 127.0.0.1]")
 @click.option(
     "--base-port",
-    type=click.IntRange(1, 65535),
+    type=click.IntRange(1024, 65535),
     help="Agents get ports from here up.  [default: 8100]",
 )
 @click.option(
@@ -42,41 +42,40 @@ Flag = Path | str | int | None
 @finds_daemon
 def up(detach: bool, wait: float, **flags: Flag) -> None:
     """Start the daemon and with it every agent."""
-    common: dict[str, Flag] = {"state_dir": given().state_dir, "api_port": given().api_port}
-    chosen = {name: str(flag) for name, flag in (flags | common).items() if flag is not None}
-    settings = read_settings(chosen, os.environ, Path.cwd(), Path.home())
+    found = settings(**flags)
     if detach:
-        _background(settings, chosen, wait)
+        _background(found, flags, wait)
     else:
-        _foreground(settings)
+        _foreground(found)
 
 
-def _foreground(settings: Settings) -> None:
+def _foreground(found: Settings) -> None:
     # Late: the daemon brings litestar, uvicorn and the whole fleet along.
     from atoll_supervisor.daemon import run  # noqa: PLC0415
 
-    run(settings, places(), _announce)
+    run(found, places(), _announce)
 
 
-def _background(settings: Settings, flags: dict[str, str], wait: float) -> None:
+def _background(found: Settings, flags: Mapping[str, Flag], wait: float) -> None:
     # Late: it imports httpx.
     from atoll_supervisor.cli.background import spawn, until_up  # noqa: PLC0415
 
     if running := holding():
         say(f"already running (pid {running.pid})")
-        url = _url(settings.host, running.api_port)
-        found = asyncio.run(until_up(url, running.pid, wait, lambda: None))
+        url = url_of(found.host, running.api_port)
+        startup = asyncio.run(until_up(url, running.pid, wait, lambda: None))
     else:
-        spawned = spawn(flags, places().state / "daemon.log")
-        url = _url(settings.host, settings.api_port)
-        found = asyncio.run(until_up(url, spawned.pid, wait, spawned.check))
-    _tell(found)
+        spawned = spawn(_words(flags), places().state / "daemon.log")
+        url = url_of(found.host, found.api_port)
+        startup = asyncio.run(until_up(url, spawned.pid, wait, spawned.check))
+    _tell(startup)
 
 
-def _url(host: str, port: int) -> str:
-    """Where a daemon that is bound to `host` can be reached from here."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  not a bind
-    return f"http://{reachable}:{port}"
+def _words(flags: Mapping[str, Flag]) -> list[str]:
+    """The given options as words of a command line."""
+    common: dict[str, Flag] = {"state_dir": given().state_dir, "api_port": given().api_port}
+    pairs = [(name, flag) for name, flag in {**common, **flags}.items() if flag is not None]
+    return [word for name, flag in pairs for word in (f"--{name.replace('_', '-')}", str(flag))]
 
 
 def _announce(rows: Sequence[Row], url: str) -> None:

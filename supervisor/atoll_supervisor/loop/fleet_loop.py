@@ -13,11 +13,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from atoll.config.names import slug_of, without_tag
+from atoll.config.suggest import did_you_mean
 from atoll.errors import NotFound
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core.effects import Kill, Record
 from atoll_supervisor.core.fleet import Fleet, Orders, shut_down, step, unwanted
-from atoll_supervisor.core.nearest import nearest
 from atoll_supervisor.core.phases import Unit, is_live
 from atoll_supervisor.core.reconcile import Broken, reconcile
 from atoll_supervisor.core.row import Row
@@ -87,9 +87,11 @@ class FleetLoop:
         found = tuple(found)
         blueprints = {item.spec.slug: item for item in found if isinstance(item, Blueprint)}
         specs = [item.spec if isinstance(item, Blueprint) else item for item in found]
+        self._hands.blueprints.update(blueprints)
+        self._hands.ports.wish(
+            {slug: b.spec.fixed_port for slug, b in blueprints.items() if b.needs_port}
+        )
         for slug, event in reconcile(specs, self._fleet.units):
-            if slug in blueprints:
-                self._adopt(blueprints[slug])
             self.post(slug, event)
 
     async def run(self) -> None:
@@ -164,12 +166,6 @@ class FleetLoop:
         for order in orders:
             self._hands.perform(order.slug, order.effect)
 
-    def _adopt(self, blueprint: Blueprint) -> None:
-        slug = blueprint.spec.slug
-        self._hands.blueprints[slug] = blueprint
-        if blueprint.needs_port:
-            self._hands.ports.wish(slug, blueprint.spec.fixed_port)
-
     async def _ask(self, name: str, event: ev.Event, arrived: Arrived, *, wait: bool) -> Row:
         slug = self._unit(name).slug
         self.post(slug, event)
@@ -190,9 +186,8 @@ class FleetLoop:
         units = self._fleet.units
         unit = units.get(name) or units.get(slug_of(without_tag(name)))
         if unit is None:
-            near = nearest(slug_of(name), units)
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise NotFound(f"there is no agent {name!r}{hint}")
+            hint = did_you_mean(slug_of(name), units) or "`atoll ps` lists them"
+            raise NotFound(f"there is no agent {name!r}; {hint}")
         return unit
 
     def _row(self, unit: Unit, clock: Clock) -> Row:

@@ -19,6 +19,9 @@ from atoll_supervisor.shell.sockets import Sockets, port_holder
 from atoll_supervisor.shell.spawn import Child, Exited, Launcher, Notice, Ready
 from atoll_supervisor.shell.stats import Sampler
 
+_ITS_OWN_DOING = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
+"""Signals that a process brings upon itself, so that its last words explain them."""
+
 Post = Callable[[str, ev.Event], None]
 Recorded = Callable[[str, do.Record], None]
 
@@ -132,7 +135,8 @@ class Hands:
                     del self._children[unit]
                     self._end_prober(unit)
                     self.sampler.forget(unit)
-                self._post(unit, ev.Exited(generation, code, signal, self._last_words(unit)))
+                reason = self._last_words(unit) if code or signal in _ITS_OWN_DOING else ""
+                self._post(unit, ev.Exited(generation, code, signal, reason))
             case _:
                 assert_never(notice)
 

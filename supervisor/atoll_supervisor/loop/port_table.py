@@ -20,10 +20,14 @@ class PortTable:
         """Every port ever given, for the state file."""
         return self._known
 
-    def wish(self, slug: str, fixed: int) -> None:
-        """Note a unit that needs a port: `fixed`, or 0 for an automatic one."""
-        if self._wishes.get(slug) != fixed:
-            self._wishes[slug] = fixed
+    def wish(self, wishes: Mapping[str, int]) -> None:
+        """Note the units that need a port: a fixed one, or 0 for an automatic one.
+
+        All of one look at once: an automatic port must not take what another
+        manifest of the same look has fixed.
+        """
+        if not wishes.items() <= self._wishes.items():
+            self._wishes.update(wishes)
             self._assign()
 
     def forget(self, slug: str) -> None:
