@@ -109,7 +109,7 @@ def test_a_model_without_tools_decides_by_schema_and_never_in_sight() -> None:
     state, action = step(state, ToolsRan(action.calls, ("rain",)))
     assert isinstance(action, Ask)
     assert action.exact, "it decides again, with the result in the conversation"
-    assert any("rain" in message.content for message in action.messages)
+    assert any("weather says:\nrain" in message.content for message in action.messages)
     assert all(message.role != "tool" for message in action.messages)
 
 

@@ -14,7 +14,7 @@ from atoll.adapters.openai import OpenAIModel
 from atoll.adapters.slots import slots_of
 from atoll.adapters.toolless import without_tool_roles
 from atoll.adapters.upstream import Peer, UpstreamStatus
-from atoll.errors import UpstreamError, UpstreamRefused
+from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused
 from atoll.ports import Chunk, Clock, Done, ModelInfo, ModelRequest
 
 __all__ = ["LocalModel", "host_peer", "host_socket"]
@@ -63,36 +63,52 @@ class LocalModel:
         if "tools" not in info.capabilities:
             messages = without_tool_roles(request.messages)
             request = msgspec.structs.replace(request, messages=messages)
-        waited, end = 0, time.monotonic() + self._timeout
+        patience = _Patience(time.monotonic() + self._timeout)
         while True:
             began = self._clock.monotonic_ns()
             try:
-                async for chunk in self._chunks(request, waited):
+                async for chunk in self._chunks(request, patience):
                     yield chunk
                 return
             except UpstreamError as error:
-                if not _is_absent(error) or time.monotonic() >= end:
+                if not patience.allows(error):
                     raise
             await self._host.ensure()
             await asyncio.sleep(POLL)
-            waited += self._clock.monotonic_ns() - began
+            patience.waited += self._clock.monotonic_ns() - began
 
     async def close(self) -> None:
         """Close the connections, and stop the host if it is ours."""
         await self._wire.close()
         await self._host.close()
 
-    async def _chunks(self, request: ModelRequest, waited: int) -> AsyncGenerator[Chunk, None]:
+    async def _chunks(
+        self, request: ModelRequest, patience: "_Patience"
+    ) -> AsyncGenerator[Chunk, None]:
         async with aclosing(self._wire.stream(request)) as chunks:
             async for chunk in chunks:
-                yield _loaded(chunk, waited)
+                patience.begun = True
+                yield _loaded(chunk, patience.waited)
 
 
-def _is_absent(error: UpstreamError) -> bool:
-    """Whether nothing was generated because the host is not there, or not yet."""
-    return isinstance(error, UpstreamRefused) or (
-        isinstance(error, UpstreamStatus) and error.answered == LOADING
-    )
+class _Patience:
+    """Whether one request may be tried again: never after its first chunk."""
+
+    def __init__(self, end: float) -> None:
+        self.begun = False
+        self.waited = 0
+        self._end = end
+        self._broken = 0
+
+    def allows(self, error: UpstreamError) -> bool:
+        """A host that is absent or loading is waited for; one that dies under us, once more."""
+        if self.begun or time.monotonic() >= self._end:
+            return False
+        if isinstance(error, UpstreamGarbage):
+            self._broken += 1
+            return self._broken == 1
+        loading = isinstance(error, UpstreamStatus) and error.answered == LOADING
+        return loading or isinstance(error, UpstreamRefused)
 
 
 def _loaded(chunk: Chunk, waited: int) -> Chunk:

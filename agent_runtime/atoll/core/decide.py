@@ -6,6 +6,7 @@ schema, so the shape is always right; what it chooses is the model's own skill
 (models.md 3.3: report it, do not promise it).
 """
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from atoll.core.lenient import calls_in_text
 from atoll.wire.json import JsonObject, JsonValue
 from atoll.wire.messages import Call, Message, ToolSpec
+
+_WORDS = re.compile(r"[^\W\d_]{4,}")
 
 ANSWER = "answer"
 """The choice that means: no tool, answer the person."""
@@ -52,10 +55,32 @@ def decided(text: str, tools: Sequence[ToolSpec], next_id: int) -> Call | None:
     return calls[0] if calls else None
 
 
-def spoken(call: Call, result: str) -> tuple[Message, Message]:
-    """A call and its result as plain messages, for templates that know no tool role."""
-    arguments = msgspec.json.encode(call.arguments).decode()
-    return (
-        Message(role="assistant", content=f"I used {call.name} with {arguments}."),
-        Message(role="user", content=f"{call.name} returned:\n{result}\nNow answer me with that."),
-    )
+def informed(messages: Sequence[Message], call: Call, result: str) -> tuple[Message, ...]:
+    """The conversation with a tool's result put before the last question.
+
+    Models whose template knows no tools repeat a told call like a parrot; what
+    stands in the question itself they use (tried with SmolLM2 135M).
+    """
+    at = max((n for n, message in enumerate(messages) if message.role == "user"), default=-1)
+    fact = f"{call.name} says:\n{result}"
+    if at < 0:
+        return (*messages, Message(role="user", content=fact))
+    asked = messages[at]
+    told = msgspec.structs.replace(asked, content=f"{fact}\n\n{asked.content}")
+    return (*messages[:at], told, *messages[at + 1 :])
+
+
+def shortlist(question: str, tools: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+    """The tools whose name stands in the question, else all of them.
+
+    A small model chooses little better than by chance (models.md 3.3), so what
+    the person named plainly is not left to it.
+    """
+    asked = _stems(question)
+    named = tuple(tool for tool in tools if asked & _stems(tool.name))
+    return named or tuple(tools)
+
+
+def _stems(text: str) -> frozenset[str]:
+    """Words of more than three letters, without a plural s."""
+    return frozenset(word.rstrip("s") for word in _WORDS.findall(text.lower()))

@@ -12,7 +12,7 @@ A turn, numbered as in the code:
        client's tools in the same reply are dropped; the model asks anew.
    2c. Calls of the client's tools only: hand them over, the turn ends.
 3. Tools and a model that has none: ask it to decide (schema-constrained).
-   3a. It chose a tool: as 2b or 2c, results told in plain words.
+   3a. It chose a tool: as 2b or 2c; results are put before the question.
    3b. It chose to answer, or repeats itself: ask for the answer, without tools.
 4. The steps are used up: one last answer without tools, unless the caller said no.
 """
@@ -23,9 +23,9 @@ from typing import Literal, assert_never
 import msgspec
 from msgspec import Struct
 
-from atoll.core.decide import decide_messages, decide_schema, decided, spoken
+from atoll.core.decide import decide_messages, decide_schema, decided, informed, shortlist
 from atoll.core.lenient import calls_in_text
-from atoll.core.prompt import LAST_ANSWER
+from atoll.core.prompt import LAST_ANSWER, last_question
 from atoll.wire.messages import Call, Format, Message, ToolSpec
 
 Purpose = Literal["answer", "decide", "last"]
@@ -135,9 +135,10 @@ def _next_ask(state: State) -> tuple[State, Action]:
         hidden = plan.format is not None
         ask = Ask(messages=state.messages, tools=plan.tools, visible=not hidden)
         return msgspec.structs.replace(state, asked="answer"), ask
+    tools = shortlist(last_question(state.messages), plan.tools)
     ask = Ask(  # 3
-        messages=decide_messages(state.messages, plan.tools),
-        format=decide_schema(plan.tools),
+        messages=decide_messages(state.messages, tools),
+        format=decide_schema(tools),
         visible=False,
         exact=True,
     )
@@ -191,23 +192,22 @@ def _on_calls(state: State, calls: tuple[Call, ...], text: str) -> tuple[State, 
 
 
 def _after_tools(state: State, ran: ToolsRan) -> tuple[State, Action]:
-    results = tuple(
-        message
-        for call, result in zip(ran.calls, ran.results, strict=True)
-        for message in _result_messages(state.plan.native, call, result)
-    )
-    state = msgspec.structs.replace(
-        state, messages=state.messages + results, step_index=state.step_index + 1
-    )
+    messages = state.messages
+    for call, result in zip(ran.calls, ran.results, strict=True):
+        messages = _with_result(state.plan.native, messages, call, result)
+    state = msgspec.structs.replace(state, messages=messages, step_index=state.step_index + 1)
     if state.step_index < state.plan.max_steps:
         return _next_ask(state)
     return _out_of_steps(state)
 
 
-def _result_messages(native: bool, call: Call, result: str) -> tuple[Message, ...]:
+def _with_result(
+    native: bool, messages: tuple[Message, ...], call: Call, result: str
+) -> tuple[Message, ...]:
     if not native:
-        return spoken(call, result)
-    return (Message(role="tool", content=result, tool_name=call.name, call_id=call.id),)
+        return informed(messages, call, result)
+    told = Message(role="tool", content=result, tool_name=call.name, call_id=call.id)
+    return (*messages, told)
 
 
 def _out_of_steps(state: State) -> tuple[State, Action]:
