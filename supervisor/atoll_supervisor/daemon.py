@@ -61,10 +61,11 @@ class Daemon:
         self._settings = settings
         self._started = started
         self._leave = asyncio.Event()
+        self._settled = False
         self._url = f"http://{settings.host}:{settings.api_port}"
         self._planner = Planner(settings.agents_dir, places, dict(os.environ))
         self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
-        machine = Machine(time.monotonic, time.time, random.random, tell)
+        machine = Machine(time.monotonic, time.time, random.random, self._tell)
         self._fleet = FleetLoop(
             machine,
             settings.host,
@@ -76,7 +77,7 @@ class Daemon:
 
     async def main(self) -> None:
         """Serve until told to leave, then leave nothing behind."""
-        sock = bind(self._settings.host, self._settings.api_port)
+        sock = bind(self._settings.host, self._settings.api_port, "--api-port")
         server = self._server(sock)
         self._take_signals()
         for warning in self._fleet.warnings:
@@ -109,8 +110,14 @@ class Daemon:
                 await self._fleet.settled()
         except TimeoutError:
             say(f"some agents are still starting after {SETTLE_LIMIT:.0f} s")
+        self._settled = True
         if not self._leave.is_set():
             self._started(self._fleet.rows(), self._url)
+
+    def _tell(self, slug: str, record: Record) -> None:
+        """A transition as a log line; a first start that goes well is told by the start-up text."""
+        if self._settled or record.after not in ("starting", "running") or record.generation == 0:
+            say(f"{slug}: {record.before} -> {record.after}: {record.cause}")
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -127,8 +134,3 @@ def say(text: str) -> None:
     """One line of the daemon's own log, on standard error."""
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     print(f"{stamp} {text}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def tell(slug: str, record: Record) -> None:
-    """A transition as a log line: lines are rendered from events, never the other way."""
-    say(f"{slug}: {record.before} -> {record.after}: {record.cause}")

@@ -9,7 +9,7 @@ from atoll.adapters.arithmetic import Unreadable, computed, sum_in
     ("text", "said"),
     [
         ("What is 12 * 3?", "12 * 3 = 36"),
-        ("compute (1 + 2) × 4 please", "(1 + 2) × 4 = 12"),
+        ("compute (1 + 2) \u00d7 4 please", "(1 + 2) \u00d7 4 = 12"),
         ("7 ÷ 2", "7 ÷ 2 = 3.5"),
         ("2^10", "2^10 = 1024"),
         ("1,000 + 1", "1,000 + 1 = 1001"),

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from atoll.adapters.listening import listen, port_of
 from atoll.http.asgi import AsgiApp
 from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll_supervisor.api.app import create_app
 from atoll_supervisor.api.auth import Access
-from atoll_supervisor.shell.sockets import bind, port_of
 from tests.fakes.fleet import MemoryFleet, row_of
 
 TOKEN = "the-token-of-the-tests"
@@ -28,7 +28,7 @@ class Daemon(NamedTuple):
 @asynccontextmanager
 async def served(app: AsgiApp) -> AsyncIterator[int]:
     """Serve `app` on a free loopback port, which is given."""
-    sock = bind("127.0.0.1", 0)
+    sock = listen("127.0.0.1", 0)
     port = port_of(sock)
     server = HttpServer(app, sock, stop_timeout=5.0)
     serving = asyncio.create_task(server.serve())

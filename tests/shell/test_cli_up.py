@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from atoll.adapters.listening import listen, port_of
 from atoll_supervisor.shell.proc import stat_of
-from atoll_supervisor.shell.sockets import bind, port_of
 from tests.fakes.cli import LIMIT, atoll, spawn
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ provider = "demo"
 
 def free_ports() -> tuple[int, int]:
     """Two ports that were free a moment ago."""
-    socks = [bind("127.0.0.1", 0) for _ in range(2)]
+    socks = [listen("127.0.0.1", 0) for _ in range(2)]
     ports = [port_of(sock) for sock in socks]
     for sock in socks:
         sock.close()

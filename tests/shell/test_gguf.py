@@ -1,6 +1,7 @@
 """The header of a model file is read without trust."""
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,8 @@ def test_a_damaged_header_is_an_error_or_a_value_never_a_crash(tmp_path: Path, d
         good[place : place + 8] = data.draw(st.binary(min_size=8, max_size=8))
     path = tmp_path / "bad.gguf"
     path.write_bytes(good[: data.draw(st.integers(0, len(good)))])
-    try:
-        read_gguf(path)
-    except ConfigError as error:
-        assert str(path) in str(error)
+    with suppress(ConfigError):
+        assert read_gguf(path).size == path.stat().st_size
 
 
 def header(tensors: int, pairs: int, rest: bytes = b"") -> bytes:

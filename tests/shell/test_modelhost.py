@@ -51,11 +51,8 @@ def test_nothing_is_open_to_browsers(gguf: Path, tmp_path: Path):
 
 def test_it_listens_on_no_port(gguf: Path, tmp_path: Path):
     with running_host(gguf, tmp_path / "m.sock") as process:
-        inodes = {
-            os.readlink(link)
-            for link in Path(f"/proc/{process.pid}/fd").iterdir()
-            if os.readlink(link).startswith("socket:")
-        }
+        links = [str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+        inodes = {link for link in links if link.startswith("socket:")}
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
         assert inodes

@@ -217,7 +217,7 @@ async def test_without_a_name_the_first_listed_model_is_used(upstream: Upstream)
     await model.close()
 
 
-async def test_ping(upstream: Upstream):
+async def test_a_ping_tells_what_ails_the_server(upstream: Upstream):
     model = model_at(upstream)
     await model.ping()
     upstream.on("/api/version", whole({"error": "sick"}, "500 No"))

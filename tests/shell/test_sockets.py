@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from atoll_supervisor.shell.sockets import Sockets, bind, port_holder, port_of
+from atoll.adapters.listening import listen, port_holder, port_of
+from atoll_supervisor.shell.sockets import Sockets
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +39,7 @@ def test_a_unit_keeps_its_socket(sockets):
     port = port_of(sock)
     assert sockets.hold("a", "127.0.0.1", port) is sock
     assert sockets.hold("a", "127.0.0.1", 0) is sock
-    with bind("127.0.0.1", 0) as free:
+    with listen("127.0.0.1", 0) as free:
         other = port_of(free)
     assert port_of(sockets.hold("a", "127.0.0.1", other)) == other
     assert refuses(port)
@@ -58,7 +59,7 @@ def test_a_released_port_refuses_at_once(sockets):
 
 def test_a_port_in_use_is_an_error_and_its_holder_is_known(sockets):
     """EADDRINUSE, and the pid and name of who has it."""
-    with bind("127.0.0.1", 0) as taken:
+    with listen("127.0.0.1", 0) as taken:
         with pytest.raises(OSError, match="in use") as caught:
             sockets.hold("a", "127.0.0.1", port_of(taken))
         assert caught.value.errno == errno.EADDRINUSE

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from atoll.adapters.listening import listen, port_of
 from atoll_supervisor.shell.environ import child_environment
-from atoll_supervisor.shell.sockets import bind, port_of
 from atoll_supervisor.shell.spawn import Exited, Launcher, Ready
 from atoll_supervisor.shell.start import LaunchSpec
 from tests.fakes.launching import LIMIT, Unit, is_dead, open_fds, seen_by_child
@@ -86,9 +86,9 @@ async def test_a_child_that_never_says_ready_is_only_heard_at_its_end(unit):
 
 async def test_a_child_holds_nothing_but_what_it_was_given(unit, tmp_path):
     """0-2, the socket at 3 and the ready pipe at 4: nothing of the daemon, not even by accident."""
-    with Path(os.devnull).open() as careless, closing(bind("127.0.0.1", 0)) as listen:
+    with Path(os.devnull).open() as careless, closing(listen("127.0.0.1", 0)) as held:
         os.set_inheritable(careless.fileno(), True)
-        unit.start("--report", str(tmp_path / "seen"), listen=listen)
+        unit.start("--report", str(tmp_path / "seen"), listen=held)
         seen = await seen_by_child(tmp_path / "seen")
     assert sorted(seen["fds"]) == ["0", "1", "2", "3", "4"]
     assert seen["fds"]["0"] == "/dev/null"
@@ -120,9 +120,9 @@ async def test_a_child_leads_its_own_session_in_its_own_folder(unit, tmp_path):
 
 async def test_the_held_socket_answers_through_the_child(unit):
     """A connection made before the child serves waits, and is then answered."""
-    with closing(bind("127.0.0.1", 0)) as listen:
-        waiting = socket.create_connection(("127.0.0.1", port_of(listen)), timeout=LIMIT)
-        child = unit.start("--slow-start", "0.2", "--serve", listen=listen)
+    with closing(listen("127.0.0.1", 0)) as held:
+        waiting = socket.create_connection(("127.0.0.1", port_of(held)), timeout=LIMIT)
+        child = unit.start("--slow-start", "0.2", "--serve", listen=held)
         with waiting:
             waiting.sendall(b"GET /health HTTP/1.1\r\n\r\n")
             answer = await asyncio.to_thread(waiting.recv, 4096)

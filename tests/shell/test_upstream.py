@@ -196,6 +196,6 @@ async def test_a_whole_answer_has_to_be_complete_in_time():
     async with FakeServer() as server:
         server.on("/x", streamed([act for _ in range(50) for act in (b"x", Pause(0.1))]))
         upstream = client(server.url)
-        with pytest.raises(UpstreamTimeout, match="did not answer within 0.4 s"):
+        with pytest.raises(UpstreamTimeout, match=r"did not answer within 0\.4 s"):
             await upstream.fetch("GET", "/x", within=0.4)
         await upstream.close()

@@ -58,8 +58,11 @@ class OllamaModel:
         body = msgspec.json.encode(wire.body_of(await self._name(), request))
         watch = Stopwatch(self._clock)
         try:
-            async with aclosing(self._upstream.lines(path, body)) as lines:
-                async for chunk in self._chunks(lines, watch, request):
+            async with (
+                aclosing(self._upstream.lines(path, body)) as lines,
+                aclosing(self._chunks(lines, watch, request)) as chunks,
+            ):
+                async for chunk in chunks:
                     yield chunk
         except UpstreamStatus as error:
             raise self._plain(error) from None

@@ -68,9 +68,12 @@ class OpenAIModel:
             await self.describe()
         body = msgspec.json.encode(body_of(self._model, request, strict=self._strict))
         watch = Stopwatch(self._clock)
-        async with aclosing(self._upstream.lines(path, body)) as lines:
-            reading = Reading(self._upstream.peer.where, watch)
-            async for chunk in reading.chunks(lines):
+        reading = Reading(self._upstream.peer.where, watch)
+        async with (
+            aclosing(self._upstream.lines(path, body)) as lines,
+            aclosing(reading.chunks(lines)) as chunks,
+        ):
+            async for chunk in chunks:
                 yield chunk
             asked = length_of(request.messages, request.raw_prompt)
             yield Done(reading.reason, watch.complete(reading.usage, asked))

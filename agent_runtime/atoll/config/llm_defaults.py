@@ -1,6 +1,11 @@
 """What `~/.ollama_server/.ollama_config.json` says of the model, where a manifest says nothing."""
 
+from collections.abc import Collection
+
+import msgspec
 from msgspec import Struct
+
+from atoll.config.manifest import Llm
 
 
 class LlmDefaults(Struct, frozen=True, kw_only=True):
@@ -16,3 +21,11 @@ class LlmDefaults(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+
+
+def filled(llm: Llm, defaults: LlmDefaults, given: Collection[str]) -> Llm:
+    """The `[llm]` table with the defaults where the manifest (its `given` keys) says nothing."""
+    keys = ("temperature", "top_p", "max_tokens", "request_timeout")
+    said = {key: getattr(defaults, key) for key in keys if f"llm.{key}" not in given}
+    values = {key: value for key, value in said.items() if value is not None}
+    return msgspec.convert(msgspec.to_builtins(llm) | values, Llm)

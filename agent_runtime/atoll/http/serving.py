@@ -14,9 +14,9 @@ from email.utils import formatdate
 
 import uvicorn
 
+from atoll.adapters.listening import BACKLOG
 from atoll.http.asgi import AsgiApp
 from atoll.http.protocol import Limits, protocol_with
-from atoll.http.sockets import BACKLOG
 
 MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 IDLE_WAIT = 2.0

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from atoll.adapters.choose import Choice, choose, make_model
 from atoll.adapters.clock import SystemClock
 from atoll.adapters.python_tools import PythonTools, load_tools
 from atoll.adapters.session_store import SqliteSessions
 from atoll.config.legacy import read_ollama_config
+from atoll.config.llm_defaults import LlmDefaults, filled
 from atoll.config.load import Loaded
 from atoll.config.manifest import Manifest
 from atoll.config.pending import pending
@@ -27,11 +30,12 @@ async def open_agent(
     ConfigError for a missing model or script, AgentError for a tools.py that
     cannot be imported.
     """
-    manifest, folder = loaded.manifest, loaded.path.parent
+    folder = loaded.path.parent
     for sentence in pending(loaded):
         warn(sentence)
     defaults = read_ollama_config(Path(environ.get("HOME", "/")))
-    choice = await choose(manifest.llm, defaults, environ, places)
+    choice = await choose(loaded.manifest.llm, defaults, environ, places, folder)
+    manifest = _manifest(loaded, defaults, choice)
     warn(f"back end: {_spoken(choice)}")
     model = make_model(choice, manifest.llm, folder, places, environ)
     clock = SystemClock()
@@ -45,6 +49,14 @@ async def open_agent(
     timeout = manifest.session.timeout_minutes * 60
     sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, clock)
     return Agent(identity, model, _toolbox(manifest, folder), sessions, clock)
+
+
+def _manifest(loaded: Loaded, defaults: LlmDefaults, choice: Choice) -> Manifest:
+    """The manifest; for an Ollama with the options of the user's `.ollama_config.json`."""
+    if choice.backend != "ollama":
+        return loaded.manifest
+    llm = filled(loaded.manifest.llm, defaults, loaded.given)
+    return msgspec.structs.replace(loaded.manifest, llm=llm)
 
 
 def _spoken(choice: Choice) -> str:

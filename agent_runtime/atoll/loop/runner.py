@@ -136,7 +136,9 @@ class Runner:
         asked = self._request
         options = self._options
         if ask.exact:
-            options = msgspec.structs.replace(options, temperature=0.0, max_tokens=DECISION_TOKENS)
+            options = msgspec.structs.replace(
+                options, temperature=0.0, max_tokens=DECISION_TOKENS, repeat_penalty=1.0
+            )
         return ModelRequest(
             messages=ask.messages,
             options=options,

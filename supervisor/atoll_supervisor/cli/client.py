@@ -89,8 +89,8 @@ class Management:
             async for line in answer.aiter_lines():
                 if line:
                     yield msgspec.json.decode(line, type=LogLine)
-        except httpx.HTTPError:
-            raise Failure(f"the daemon at {self._url} ended the stream") from None
+        except (httpx.HTTPError, msgspec.DecodeError):
+            raise Failure(f"the daemon at {self._url} broke off the stream") from None
         finally:
             await answer.aclose()
 

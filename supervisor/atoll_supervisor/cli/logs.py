@@ -100,14 +100,14 @@ async def _merged(daemon: "Management", slugs: Sequence[str], tail: int) -> Asyn
         except Failure as failure:
             await waiting.put(failure)
 
-    async with asyncio.TaskGroup() as group:
-        readers = [group.create_task(read(slug)) for slug in slugs]
-        try:
-            async for entry in _until_all_ended(waiting, len(slugs)):
-                yield entry
-        finally:
-            for reader in readers:
-                reader.cancel()
+    readers = [asyncio.create_task(read(slug)) for slug in slugs]
+    try:
+        async for entry in _until_all_ended(waiting, len(slugs)):
+            yield entry
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
 
 
 async def _until_all_ended(

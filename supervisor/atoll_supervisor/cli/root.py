@@ -69,8 +69,6 @@ def run_command(args: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:
-        return _reader_left()
     except Exception as error:  # noqa: BLE001  the last line of defence; nothing may end in a traceback
         return _told(error, debug="--debug" in args)
 
@@ -88,9 +86,3 @@ def _told(error: Exception, debug: bool) -> int:
         case _:
             complain(f"{type(error).__name__}: {error}", "--debug shows where; please report it")
             return Exit.FAILED
-
-
-def _reader_left() -> int:
-    """`atoll logs | head`: nobody reads any more, and that is no error to talk about."""
-    sys.stdout = None
-    return Exit.OK

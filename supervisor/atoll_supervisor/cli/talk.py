@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from atoll_supervisor.cli.chat import Chunk, Sent, chat, timings
 from atoll_supervisor.cli.codes import Failure
-from atoll_supervisor.cli.terminal import complain, out, say
+from atoll_supervisor.cli.terminal import complain, out, out_json_text, say
 from atoll_supervisor.core.plain import plain_line, plain_text
 
 
@@ -58,7 +58,7 @@ def _answer(partner: Partner, messages: Sequence[Sent]) -> str:
     for chunk, raw in chat(partner.url, partner.name, messages):
         said.append(chunk.message.content)
         if partner.json:
-            out(raw)
+            out_json_text(raw)
         else:
             _show(partner, chunk, said)
     return "".join(said)
@@ -71,11 +71,11 @@ def _show(partner: Partner, chunk: Chunk, said: Sequence[str]) -> None:
         say(click.style(f"[calls {plain_line(call.function.name)}]", dim=True))
     out(plain_text(chunk.message.content), end="")
     if chunk.done:
-        _finish(partner, chunk, "".join(said[-2:]))
+        _finish(partner, chunk, "".join(said))
 
 
-def _finish(partner: Partner, last: Chunk, end: str) -> None:
-    if not end.endswith("\n"):
+def _finish(partner: Partner, last: Chunk, said: str) -> None:
+    if not said.endswith("\n"):
         out()
     if partner.verbose:
         sys.stdout.flush()

@@ -45,7 +45,12 @@ def say(text: str) -> None:
 def out_json(value: object, *, pretty: bool = True) -> None:
     """One JSON document, or with `pretty=False` one line of an NDJSON stream."""
     encoded = msgspec.json.encode(value)
-    click.echo(msgspec.json.format(encoded, indent=2) if pretty else encoded)
+    out_json_text((msgspec.json.format(encoded, indent=2) if pretty else encoded).decode())
+
+
+def out_json_text(text: str) -> None:
+    """JSON as it came; JSON escapes C0 controls itself, so only a terminal needs more."""
+    out(plain_text(text) if sys.stdout.isatty() else text)
 
 
 def complain(message: str, hint: str = "") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from atoll.adapters.listening import port_holder
 from atoll_supervisor.core import effects as do
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core.view import Seen
@@ -15,7 +16,7 @@ from atoll_supervisor.loop.timers import Timers
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.output import Pump
 from atoll_supervisor.shell.probe import Prober
-from atoll_supervisor.shell.sockets import Sockets, port_holder
+from atoll_supervisor.shell.sockets import Sockets
 from atoll_supervisor.shell.spawn import Child, Exited, Launcher, Notice, Ready
 from atoll_supervisor.shell.stats import Sampler
 
@@ -54,6 +55,7 @@ class Hands:
             case do.Spawn(generation):
                 self._spawn(slug, generation)
             case do.Terminate(generation):
+                self._end_prober(slug)  # its kept connection would make the drain wait
                 if child := self._child(slug, generation):
                     child.terminate()
             case do.Kill(generation):

@@ -47,5 +47,6 @@ class Blueprint(Struct, frozen=True, kw_only=True):
 
     def _module(self, port: int | None) -> tuple[str, ...]:
         if self.socket is not None:
-            return ("atoll.modelhost", "--model", str(self.gguf), "--socket", str(self.socket))
+            options = ("--socket", str(self.socket), "--name", self.spec.name)
+            return ("atoll.modelhost", "--model", str(self.gguf), *options)
         return ("atoll", "--server", "--port", str(port or 0), "--agent", str(self.manifest))

@@ -14,9 +14,8 @@ from pathlib import Path
 from atoll.adapters.choose import Choice, choose
 from atoll.adapters.local import host_socket
 from atoll.config.legacy import read_ollama_config
-from atoll.config.load import Loaded
-
 from atoll.config.llm_defaults import LlmDefaults
+from atoll.config.load import Loaded
 from atoll.config.manifest import Deployment, Llm, Manifest
 from atoll.config.names import slug_of
 from atoll.config.places import Places
@@ -62,7 +61,8 @@ class Planner:
     async def _plan(self, loaded: Loaded, defaults: LlmDefaults) -> tuple[Found, ...]:
         environ = {**self._environ, "ATOLL_DEFAULT_LLM": self._default}
         try:
-            choice = await choose(loaded.manifest.llm, defaults, environ, self._places)
+            folder = loaded.path.parent
+            choice = await choose(loaded.manifest.llm, defaults, environ, self._places, folder)
         except AtollError as error:
             slug = slug_of(loaded.manifest.agent.name)
             return (Broken(slug, str(loaded.path), str(error)),)
