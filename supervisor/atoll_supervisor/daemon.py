@@ -14,6 +14,7 @@ import uvloop
 
 from atoll import __version__
 from atoll.config.places import Places
+from atoll.errors import ConfigError, Problem
 from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
@@ -22,7 +23,7 @@ from atoll_supervisor.api.auth import Access
 from atoll_supervisor.core.effects import Record
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
-from atoll_supervisor.settings import Settings
+from atoll_supervisor.settings import Settings, is_loopback
 from atoll_supervisor.shell.files import private_directory
 from atoll_supervisor.shell.journal import Journal
 from atoll_supervisor.shell.lock import Lock
@@ -44,6 +45,7 @@ def run(settings: Settings, places: Places, started: Started) -> None:
     A second signal kills what is left at once. Raises AtollError when the
     daemon cannot start: another one runs, a port is taken, a file is wrong.
     """
+    _check_reach(settings)
     for folder in (places.state, places.runtime, places.logs):
         private_directory(folder)
     lock = Lock.acquire(places.lock, settings.api_port, places.state)
@@ -52,6 +54,17 @@ def run(settings: Settings, places: Places, started: Started) -> None:
             runner.run(Daemon(settings, places, started).main())
     finally:
         lock.release()
+
+
+def _check_reach(settings: Settings) -> None:
+    """Beyond loopback agents need a token of their own: the management token is not for clients."""
+    if is_loopback(settings.host):
+        return
+    if not os.environ.get("ATOLL_AGENT_TOKEN"):
+        message = "a bind address other than loopback needs a token for the agents' clients"
+        hint = "set ATOLL_AGENT_TOKEN to a secret of your own, or use --host 127.0.0.1"
+        raise ConfigError(Problem(file=f"--host {settings.host}", message=message, hint=hint))
+    say(f"warning: {settings.host} is served without TLS; put a proxy with TLS in front of it")
 
 
 class Daemon:

@@ -7,6 +7,7 @@ user files are `$XDG_CONFIG_HOME/atoll/config.toml`, then the source system's
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -14,18 +15,25 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from atoll.config.legacy import decode_json
-from atoll.config.suggest import did_you_mean
-from atoll.config.toml_text import parse_toml
+from atoll.config.document import Document, Fault, is_there, parse_json, parse_toml, read_file
+from atoll.config.places import places_of
+from atoll.config.positions import Path as KeyPath
+from atoll.config.suggest import did_you_mean, shown
 from atoll.errors import ConfigError, Problem
 from atoll.wire.json import JsonObject, JsonValue
 
 Origin = str
-Layer = tuple[Origin, Mapping[str, object]]
+Blame = Callable[[str, str], Problem]
+"""Makes the Problem of a key: which key, and what is wrong with its value."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """How the daemon runs. `max_agents` None means no limit."""
+    """How the daemon runs; paths that were read are absolute.
+
+    `max_agents` None means no limit, `state_dir` None the place that the
+    environment gives (`atoll.config.places`). `origins` tells where each value
+    that is no default came from: `--host`, `ATOLL_HOST`, or a file.
+    """
 
     agents_dir: Path = Path("atoll_agents")
     host: str = "127.0.0.1"
@@ -37,6 +45,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     origins: dict[str, Origin] = {}
+
+
+class Layer(Struct, frozen=True):
+    """What one source says: relative paths in it start at `base`."""
+
+    base: Path
+    values: Mapping[str, object]
+    origin: Callable[[str], Origin]
+    blame: Blame
 
 
 KEYS = tuple(name for name in Settings.__struct_fields__ if name != "origins")
@@ -52,128 +69,25 @@ _LEGACY_KEYS = {
 def read_settings(
     flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, home: Path
 ) -> Settings:
-    """The settings and their origins; raises ConfigError that names the origin of a bad value."""
-    values: dict[str, object] = {}
+    """The settings and their origins; raises ConfigError with every bad value and its origin."""
+    values: dict[str, object] = {"agents_dir": cwd / "atoll_agents"}
     origins: dict[str, Origin] = {}
-    for origin, layer in _layers(flags, environ, cwd, home):
-        for key, value in layer.items():
-            if key not in values:
-                shown = f"ATOLL_{key.upper()}" if origin == "environment" else origin
-                values[key] = _value(key, value, shown)
-                origins[key] = shown
-    settings = msgspec.convert(values | {"origins": origins}, Settings, dec_hook=_path)
+    problems: list[Problem] = []
+    for layer in _layers(flags, environ, cwd, home):
+        for key, given in layer.values.items():
+            try:
+                value = _READERS[key](given)
+            except ValueError as error:
+                problems.append(layer.blame(key, f"{_quoted(given)} is not {error}"))
+                continue
+            if key not in origins:
+                values[key] = _placed(value, layer.base, home) if key in _PATHS else value
+                origins[key] = layer.origin(key)
+    if problems:
+        raise ConfigError(*problems)
+    settings = msgspec.convert({**values, "origins": origins}, Settings)
     _check_reach(settings)
-    return _absolute(settings, cwd)
-
-
-def _layers(
-    flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, home: Path
-) -> Iterator[Layer]:
-    """From the strongest to the weakest."""
-    for key, value in flags.items():
-        yield f"--{key.replace('_', '-')}", {key: value}
-    named = {key: environ.get(f"ATOLL_{key.upper()}", "") for key in KEYS}
-    yield "environment", {key: value for key, value in named.items() if value}
-    yield from _toml(cwd / "atoll.toml", "daemon")
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "atoll" / "config.toml"
-    yield from _toml(config, "daemon")
-    for name in ("deployment_servers.json", "atoll.json"):
-        yield from _legacy(home / ".atoll" / name)
-
-
-def _toml(path: Path, table: str) -> Iterator[Layer]:
-    if not path.is_file():
-        return
-    _, document = parse_toml(str(path), path.read_bytes())
-    found = document.get(table, {})
-    values = found if isinstance(found, dict) else {}
-    for key in values:
-        if key not in KEYS:
-            message = f"unknown key {key!r} in [{table}]"
-            raise ConfigError(
-                Problem(file=str(path), message=message, hint=did_you_mean(key, KEYS))
-            )
-    yield str(path), values
-
-
-def _legacy(path: Path) -> Iterator[Layer]:
-    """Flat, or nested in `deployment_server` as `atoll-deploy --config` wrote it."""
-    if not path.is_file():
-        return
-    found = decode_json(path, path.read_bytes())
-    nested = found.get("deployment_server")
-    values: JsonObject = nested if isinstance(nested, dict) else found
-    ours = {_LEGACY_KEYS[key]: value for key, value in values.items() if key in _LEGACY_KEYS}
-    if ours.get("host") == "localhost":
-        ours["host"] = "127.0.0.1"
-    yield str(path), {key: value for key, value in ours.items() if value is not None}
-
-
-def _value(key: str, value: object, origin: Origin) -> JsonValue:
-    """One value in its type, whatever it was written as; raises ConfigError."""
-    try:
-        return _READERS.get(key, _text)(value)
-    except ValueError as error:
-        message = f"{value!r} is not {error}"
-        raise ConfigError(Problem(file=origin, message=message)) from error
-
-
-def _text(value: object) -> JsonValue:
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("a text")
-    return str(value)
-
-
-def _port(value: object) -> JsonValue:
-    text = "" if isinstance(value, bool) else str(value)
-    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
-        raise ValueError("a port (1024-65535)")
-    return int(text)
-
-
-def _count(value: object) -> JsonValue:
-    text = "" if isinstance(value, bool) else str(value)
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError("a whole number of 1 or more")
-    return int(text)
-
-
-def _auth(value: object) -> JsonValue:
-    if value not in ("token", "none"):
-        raise ValueError('"token" or "none"')
-    return str(value)
-
-
-def _names(value: object) -> JsonValue:
-    """A list of texts, or one text with commas as the environment has it."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    try:
-        return list(msgspec.convert(value, tuple[str, ...]))
-    except msgspec.ValidationError as error:
-        raise ValueError("a list of texts") from error
-
-
-_READERS: Mapping[str, Callable[[object], JsonValue]] = {
-    "api_port": _port,
-    "base_port": _port,
-    "max_agents": _count,
-    "auth": _auth,
-    "allowed_hosts": _names,
-    "allowed_origins": _names,
-}
-
-
-def _path(kind: type, value: object) -> object:
-    return kind(value)
-
-
-def _check_reach(settings: Settings) -> None:
-    if settings.auth == "none" and not is_loopback(settings.host):
-        message = "a bind address other than loopback needs a token"
-        hint = "drop --auth none, or use --host 127.0.0.1"
-        where = settings.origins.get("host", "--host")
-        raise ConfigError(Problem(file=f"{where} {settings.host}", message=message, hint=hint))
+    return settings
 
 
 def is_loopback(host: str) -> bool:
@@ -181,13 +95,169 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" or host.endswith(".localhost")
 
 
-def _absolute(settings: Settings, cwd: Path) -> Settings:
-    state = settings.state_dir
-    return msgspec.structs.replace(
-        settings,
-        agents_dir=cwd / settings.agents_dir.expanduser(),
-        state_dir=None if state is None else cwd / state.expanduser(),
-    )
+def _layers(
+    flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, home: Path
+) -> Iterator[Layer]:
+    """From the strongest to the weakest."""
+    yield _words(flags, cwd, _flag)
+    named = {key: environ.get(_variable(key), "") for key in KEYS}
+    yield _words({key: value for key, value in named.items() if value}, cwd, _variable)
+    yield from _toml(cwd / "atoll.toml")
+    yield from _toml(places_of({**environ, "HOME": str(home)}, 0).config / "config.toml")
+    for name in ("deployment_servers.json", "atoll.json"):
+        yield from _legacy(home / ".atoll" / name, cwd)
+
+
+def _words(values: Mapping[str, object], cwd: Path, origin: Callable[[str], Origin]) -> Layer:
+    """What a person typed: flags that were given, or variables that are set."""
+    given = {key: value for key, value in values.items() if value is not None}
+
+    def blame(key: str, words: str) -> Problem:
+        return Problem(file=origin(key), message=words)
+
+    return Layer(cwd, given, origin, blame)
+
+
+def _flag(key: str) -> Origin:
+    return f"--{key.replace('_', '-')}"
+
+
+def _variable(key: str) -> Origin:
+    return f"ATOLL_{key.upper()}"
+
+
+def _toml(path: Path) -> Iterator[Layer]:
+    """Our own file; raises ConfigError when it cannot be read or has keys nobody knows."""
+    if not is_there(path):
+        return
+    document = parse_toml(str(path), read_file(path, str(path)))
+    table = document.data.get("daemon", {})
+    if problems := document.problems(_unknown(document.data, table)):
+        raise ConfigError(*problems)
+    if isinstance(table, dict):
+        yield _file(path, path.parent, document, {key: ("daemon", key) for key in table})
+
+
+def _unknown(data: JsonObject, table: JsonValue) -> Iterator[Fault]:
+    if not isinstance(table, dict):
+        yield Fault(path=("daemon",), message="expected a table: [daemon]")
+        return
+    for known, keys, path in ((("daemon",), data, ()), (KEYS, table, ("daemon",))):
+        for key in keys:
+            if key not in known:
+                hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
+                message = f"unknown key `{shown(key)}`"
+                yield Fault(path=(*path, key), message=message, hint=hint, at_key=True)
+
+
+def _legacy(path: Path, cwd: Path) -> Iterator[Layer]:
+    """Flat, or nested in `deployment_server` as `atoll-deploy --config` wrote it."""
+    if not is_there(path):
+        return
+    document = parse_json(str(path), read_file(path, str(path)))
+    nested = document.data.get("deployment_server")
+    inside: KeyPath = ("deployment_server",) if isinstance(nested, dict) else ()
+    table = nested if isinstance(nested, dict) else document.data
+    ours = [key for key in table if key in _LEGACY_KEYS and table[key] is not None]
+    yield _file(path, cwd, document, {_LEGACY_KEYS[key]: (*inside, key) for key in ours})
+
+
+def _file(path: Path, base: Path, document: Document, keys: Mapping[str, KeyPath]) -> Layer:
+    def value_of(at: KeyPath) -> JsonValue:
+        value: JsonValue = document.data
+        for part in at:
+            value = value[part] if isinstance(value, dict) and isinstance(part, str) else None
+        return value
+
+    def blame(key: str, words: str) -> Problem:
+        return document.problems([Fault(path=keys[key], message=words)])[0]
+
+    values = {key: value_of(at) for key, at in keys.items()}
+    return Layer(base, values, lambda _: str(path), blame)
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{shown(value)}"' if isinstance(value, str) else shown(str(value))
+
+
+def _text(value: object) -> str:
+    text = str(value) if isinstance(value, str | Path) else ""
+    if not text or "\0" in text:
+        raise ValueError("a path")
+    return text
+
+
+def _host(value: object) -> str:
+    """An address or name to listen at; the source system's `localhost` is IPv4's."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%\[\]-]+", value):
+        raise ValueError("an address or a host name")
+    return "127.0.0.1" if value == "localhost" else value
+
+
+def _port(value: object) -> int:
+    number = _number(value)
+    if not 1024 <= number <= 65535:
+        raise ValueError("a port (1024-65535)")
+    return number
+
+
+def _count(value: object) -> int:
+    number = _number(value)
+    if number < 1:
+        raise ValueError("a whole number of 1 or more")
+    return number
+
+
+def _number(value: object) -> int:
+    """The number, or -1 for what is none; true is none."""
+    text = "" if isinstance(value, bool | float) else str(value)
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else -1
+
+
+def _auth(value: object) -> str:
+    if value not in ("token", "none"):
+        raise ValueError('"token" or "none"')
+    return str(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """A list of texts, or one text with commas as the environment has it."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    try:
+        return msgspec.convert(value, tuple[str, ...])
+    except msgspec.ValidationError as error:
+        raise ValueError("an array of strings") from error
+
+
+_PATHS = frozenset({"agents_dir", "state_dir"})
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "agents_dir": _text,
+    "host": _host,
+    "api_port": _port,
+    "base_port": _port,
+    "state_dir": _text,
+    "auth": _auth,
+    "max_agents": _count,
+    "allowed_hosts": _names,
+    "allowed_origins": _names,
+}
+
+
+def _placed(value: object, base: Path, home: Path) -> Path:
+    """An absolute path: `~` is the home directory, a relative one starts at `base`."""
+    first, _, rest = str(value).partition("/")
+    return home / rest if first == "~" else base / str(value)
+
+
+def _check_reach(settings: Settings) -> None:
+    if settings.auth == "none" and not is_loopback(settings.host):
+        where = settings.origins.get("host", "--host")
+        message = f"{settings.host}: a bind address other than loopback needs a token"
+        hint = "drop --auth none, or use --host 127.0.0.1"
+        raise ConfigError(Problem(file=where, message=message, hint=hint))

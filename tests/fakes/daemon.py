@@ -1,6 +1,7 @@
 """A real daemon in a process of its own, over a folder of scripted agents."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -37,8 +38,16 @@ def add_agent(agents: Path, name: str, more: str = "", folder: str = "") -> Path
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that were free a moment ago."""
-    for base in range(20_000 + os.getpid() % 5_000 * 2, 60_000, count):
+    """The first of `count` neighbouring ports that were free a moment ago.
+
+    Below the range the kernel takes automatic ports from, and in a part of it
+    that no other worker of this test run looks at.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + worker % 12 * 1_000
+    bases = [first + count * n for n in range(1_000 // count)]
+    random.shuffle(bases)  # another test run on this machine may look here too
+    for base in bases:
         if all(_is_free(port) for port in range(base, base + count)):
             return base
     raise RuntimeError("no free ports")

@@ -251,3 +251,47 @@ def test_no_agent_sees_the_daemons_token_or_a_secret_of_the_environment(
         eventually(lambda: "ENV" in daemon.run("logs", "nosy").stdout)
         token = (daemon.state / "token").read_text().strip()
         assert token not in daemon.run("logs", "nosy", "--tail", "1000").stdout
+
+
+def test_an_address_beyond_loopback_is_refused_without_tokens_and_says_what_mends_it(
+    daemon: Daemon,
+) -> None:
+    without_token = daemon.run("up", "--host", "0.0.0.0")
+    assert without_token.returncode == 5
+    assert "set ATOLL_AGENT_TOKEN" in without_token.stderr
+    assert "--host 127.0.0.1" in without_token.stderr
+    without_auth = daemon.run("up", "--host", "0.0.0.0", "--auth", "none")
+    assert without_auth.returncode == 5
+    assert "drop --auth none, or use --host 127.0.0.1" in without_auth.stderr
+
+
+def test_a_port_of_the_daemon_in_use_is_named_with_its_flag(daemon: Daemon) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", daemon.api_port))
+        stranger.listen()
+        refused = daemon.run("up")
+    assert refused.returncode == 1
+    assert f"port {daemon.api_port} is in use" in refused.stderr
+    assert "--api-port" in refused.stderr
+
+
+def test_an_upstream_that_is_down_fails_the_turn_and_not_the_agent(daemon: Daemon) -> None:
+    more = f"[deployment]\nport = {daemon.base_port + 9}\n"
+    manifest = add_agent(daemon.agents, "Lonely", more)
+    text = (
+        manifest.read_text().replace('"scripted"', '"ollama"').replace('script = "script.toml"', "")
+    )
+    manifest.write_text(
+        text.replace('model = "llama2"', 'model = "llama2"\nbase_url = "http://127.0.0.1:1"')
+    )
+    with running(daemon):
+        url = f"http://127.0.0.1:{daemon.row('lonely')['port']}"
+        health = httpx.get(f"{url}/health")
+        assert health.status_code == 200
+        assert (health.json()["status"], health.json()["ok"]) == ("degraded", False)
+        body = {"model": "lonely", "messages": [{"role": "user", "content": "hi"}]}
+        answer = httpx.post(f"{url}/api/chat", json=body, timeout=30)
+        assert answer.status_code == 502
+        assert "http://127.0.0.1:1" in answer.json()["error"]
+        assert daemon.row("lonely")["restarts"] == 0
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"

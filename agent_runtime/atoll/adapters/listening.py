@@ -67,9 +67,16 @@ def _listening_inodes(port: int) -> set[str]:
 
 def _holds(process: Path, links: set[str]) -> bool:
     try:
-        return any(str(fd.readlink()) in links for fd in (process / "fd").iterdir())
+        return any(_link(fd) in links for fd in (process / "fd").iterdir())
     except OSError:  # another user's process, or one that just ended
         return False
+
+
+def _link(fd: Path) -> str:
+    try:
+        return str(fd.readlink())
+    except OSError:  # closed meanwhile, as the descriptor of our own listing always is
+        return ""
 
 
 def _read(path: Path) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from atoll.config.load import load_manifest
+from atoll.config.document import is_there
+from atoll.config.load import Loaded, load_manifest, problem_at
 from atoll.config.names import slug_of
 from atoll.errors import ConfigError, Problem
 
@@ -14,38 +15,75 @@ MANIFESTS = ("agent.toml", "agent.json")
 
 
 def check(path: Path, environ: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Every mistake; a file is named by its folder and name. Two agents of one slug are one."""
-    if path.is_dir() and not any((path / name).is_file() for name in MANIFESTS):
-        return tuple(_folder(path, environ))
-    manifest = path if path.is_file() else _manifest_in(path)
-    return () if manifest is None else tuple(_one(manifest, environ, {}))
+    """Every mistake; a file is named by its folder and name.
+
+    `path` is a manifest, an agent's folder or a folder of agents. Two agents of
+    one key, or of one fixed port, are a mistake of the second.
+    """
+    if path.is_dir() and manifest_in(path) is None:
+        return tuple(_fleet(path, environ))
+    _, problems = _one(manifest_in(path) or path, environ)
+    return problems
 
 
-def _folder(folder: Path, environ: Mapping[str, str]) -> Iterator[Problem]:
-    taken: dict[str, Path] = {}
-    manifests = [_manifest_in(place) for place in sorted(folder.iterdir()) if place.is_dir()]
-    found = [manifest for manifest in manifests if manifest is not None]
-    if not found:
+def manifest_in(folder: Path) -> Path | None:
+    """The manifest of an agent's folder, or None when it is no agent's."""
+    return next((folder / name for name in MANIFESTS if is_there(folder / name)), None)
+
+
+def _fleet(folder: Path, environ: Mapping[str, str]) -> Iterator[Problem]:
+    manifests = [found for place in _folders(folder) if (found := manifest_in(place))]
+    if not manifests:
         hint = "an agent is a folder with an agent.toml: [agent] and under it a name"
         yield Problem(file=str(folder), message="holds no agent", hint=hint)
-    for manifest in found:
-        yield from _one(manifest, environ, taken)
+    names: dict[str, Loaded] = {}
+    ports: dict[int, Loaded] = {}
+    for manifest in manifests:
+        loaded, problems = _one(manifest, environ)
+        yield from problems
+        if loaded is not None:
+            yield from _second(loaded, names, ports)
 
 
-def _manifest_in(folder: Path) -> Path | None:
-    return next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
-
-
-def _one(manifest: Path, environ: Mapping[str, str], taken: dict[str, Path]) -> Iterator[Problem]:
-    shown = f"{manifest.absolute().parent.name}/{manifest.name}"
+def _folders(folder: Path) -> list[Path]:
     try:
-        name = load_manifest(manifest, environ).manifest.agent.name
+        places = sorted(folder.iterdir())
+    except OSError as error:
+        problem = Problem(file=str(folder), message=f"cannot be read: {error.strerror}")
+        raise ConfigError(problem) from error
+    return [place for place in places if place.is_dir() and not place.name.startswith(".")]
+
+
+def _one(manifest: Path, environ: Mapping[str, str]) -> tuple[Loaded | None, tuple[Problem, ...]]:
+    try:
+        return load_manifest(manifest, environ), ()
     except ConfigError as error:
-        for problem in error.problems:
-            yield msgspec.structs.replace(problem, file=shown)
-        return
-    first = taken.setdefault(slug_of(name), manifest)
-    if first is not manifest:
-        message = f"the name {name!r} has the same key ({slug_of(name)}) as {first}"
+        return None, tuple(_in_folder(manifest, problem) for problem in error.problems)
+
+
+def _second(
+    loaded: Loaded, names: dict[str, Loaded], ports: dict[int, Loaded]
+) -> Iterator[Problem]:
+    """What an agent takes that an earlier one has."""
+    name, port = loaded.manifest.agent.name, loaded.manifest.deployment.port
+    slug = slug_of(name)
+    first = names.setdefault(slug, loaded)
+    if first is not loaded:
+        message = f'"{name}" has the same key ({slug}) as the agent of {first.path}'
         hint = "give one of the two another agent.name"
-        yield Problem(file=shown, message=message, hint=hint)
+        yield _at(loaded, ("agent", "name"), message, hint)
+    holder = ports.setdefault(port, loaded) if port else loaded
+    if holder is not loaded:
+        message = f"port {port} is also the fixed port of {holder.path}"
+        hint = "give one of the two another port, or 0 for an automatic one"
+        yield _at(loaded, ("deployment", "port"), message, hint)
+
+
+def _at(loaded: Loaded, key: tuple[str, str], message: str, hint: str) -> Problem:
+    return _in_folder(loaded.path, problem_at(loaded.path, key, message, hint))
+
+
+def _in_folder(manifest: Path, problem: Problem) -> Problem:
+    """`ghidra/agent.toml`: the file names of a fleet are all the same."""
+    folder = manifest.absolute().parent.name
+    return msgspec.structs.replace(problem, file=f"{folder}/{Path(problem.file).name}")

@@ -1,11 +1,12 @@
 """What `~/.ollama_server/.ollama_config.json` says of the model, where a manifest says nothing."""
 
 from collections.abc import Collection
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from atoll.config.manifest import Llm
+from atoll.config.manifest import Llm, Port, Positive
 
 
 class LlmDefaults(Struct, frozen=True, kw_only=True):
@@ -15,12 +16,12 @@ class LlmDefaults(Struct, frozen=True, kw_only=True):
     """
 
     base_url: str | None = None
-    port: int | None = None
+    port: Port | None = None
     model: str | None = None
-    request_timeout: float | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    request_timeout: Positive | None = None
+    max_tokens: Annotated[int, Meta(ge=-1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 def filled(llm: Llm, defaults: LlmDefaults, given: Collection[str]) -> Llm:

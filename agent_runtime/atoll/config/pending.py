@@ -1,45 +1,55 @@
 """What a manifest asks for and this release does not act on yet, told and never ignored."""
 
+from atoll.config.legacy import OLD_KEYS
 from atoll.config.load import Loaded
 from atoll.config.manifest import Manifest
 
-_LATER = "does not act on it yet"
+Value = str | float | bool | None
+
+_TABLES = ("mcp_servers", "sub_agents", "sandbox", "budget", "dependencies")
+_LATER = "is set; this release does not act on it yet"
 
 
 def pending(loaded: Loaded) -> tuple[str, ...]:
     """One sentence per table or key that the file sets and that nothing comes of today."""
-    manifest, given = loaded.manifest, loaded.given
-    named = [*_tables(given), *_keys(manifest, given)]
-    return tuple(f"{name} is set; this release {_LATER}" for name in named)
+    given = loaded.given
+    tables = {key.partition(".")[0] for key in given}
+    told = [f"[{table}] {_LATER}" for table in _TABLES if table in tables]
+    for key, (value, today) in _waiting(loaded.manifest).items():
+        if key in given and value != today:
+            told.append(f"{key} = {_toml(value)} {_LATER}")
+    told += [f"{key} is a key of the old system: nothing is done with it" for key in _old(given)]
+    return tuple(told)
 
 
-_TABLES = ("mcp_servers", "sub_agents", "sandbox", "budget", "dependencies")
-_KEYS = (
-    "tools.execute_code",
-    "io.hand_off",
-    "resources.cpu_limit",
-    "resources.memory_limit",
-    "resources.pids_limit",
-    "resources.timeout",
-    "deployment.idle_timeout",
-    "loop.planning_interval",
-)
-
-
-def _tables(given: frozenset[str]) -> list[str]:
-    tops = {path.partition(".")[0] for path in given}
-    return [f"[{table}]" for table in _TABLES if table in tops]
-
-
-def _keys(manifest: Manifest, given: frozenset[str]) -> list[str]:
-    asked = [key for key in _KEYS if key in given]
-    odd = {
-        'deployment.engine = "slurm"': manifest.deployment.engine == "slurm",
-        'deployment.spawn = "fork"': "deployment.spawn" in given
-        and manifest.deployment.spawn == "fork",
-        f"session.concurrency = {manifest.session.concurrency!r}": manifest.session.concurrency
-        != "enqueue",
-        f"server.on_disconnect = {manifest.server.on_disconnect!r}": manifest.server.on_disconnect
-        != "cancel",
+def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
+    """Keys that wait for a later release: their value, and the value that holds today."""
+    resources, deployment = manifest.resources, manifest.deployment
+    return {
+        "tools.execute_code": (manifest.tools.execute_code, False),
+        "loop.planning_interval": (manifest.loop.planning_interval, 0),
+        "session.concurrency": (manifest.session.concurrency, "enqueue"),
+        "server.on_disconnect": (manifest.server.on_disconnect, "cancel"),
+        "io.hand_off": (manifest.io.hand_off, None),
+        "resources.cpu_limit": (resources.cpu_limit, None),
+        "resources.memory_limit": (resources.memory_limit, None),
+        "resources.pids_limit": (resources.pids_limit, None),
+        "resources.timeout": (resources.timeout, None),
+        "deployment.engine": (deployment.engine, "local"),
+        "deployment.spawn": (deployment.spawn, "exec"),
+        "deployment.idle_timeout": (deployment.idle_timeout, 0),
     }
-    return asked + [name for name, is_asked in odd.items() if is_asked]
+
+
+def _old(given: frozenset[str]) -> list[str]:
+    return [key for key in OLD_KEYS if key in given]
+
+
+def _toml(value: Value) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"{value:g}"
+        case _:
+            return f'"{value}"'

@@ -4,62 +4,96 @@ seeds-contract section 6: all spellings of 1.1 load, DESIGN's is the documented
 one. Each rewrite is noted, so that a mistake is shown where the person wrote it.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
+from msgspec import Struct
+
+from atoll.config.document import Fault
+from atoll.config.expand import reference
 from atoll.config.positions import Path
 from atoll.wire.json import JsonObject, JsonValue
 
-Origins = dict[Path, Path]
-"""Our path -> the path in the file."""
-
-_MCP = {
+MCP_SPELLINGS: Mapping[str, str] = {
     "transport": "type",
     "timeout": "timeout_seconds",
     "timeoutSeconds": "timeout_seconds",
     "envFile": "env_file",
 }
+_RESTART: Mapping[bool, JsonValue] = {True: "on-failure", False: "never"}
 
 
-def respelled(document: JsonObject) -> tuple[JsonObject, Origins]:
-    """A copy in our spelling, and where each renamed key came from."""
-    copy = dict(document)
-    origins: Origins = {}
-    _each(copy, "mcp_servers", lambda name, server: _rename(name, server, origins))
-    deployment = copy.get("deployment")
+class Respelled(Struct, frozen=True):
+    """A document in our spelling, where each renamed key came from, and what cannot be renamed."""
+
+    data: JsonObject
+    origins: dict[Path, Path]
+    faults: list[Fault]
+
+
+def respelled(data: JsonObject, servers: str = "mcp_servers") -> Respelled:
+    """A copy in our spelling; `servers` is the table of the MCP servers."""
+    done = Respelled(dict(data), {}, [])
+    for name, server in _rows(done.data, servers):
+        _rename(server, (servers, name), done)
+    for name, child in _rows(done.data, "sub_agents"):
+        _hide_token(child, ("sub_agents", name), done)
+    deployment = done.data.get("deployment")
     if isinstance(deployment, dict):
-        copy["deployment"] = _deployment(deployment, origins)
-    return copy, origins
+        done.data["deployment"] = copy = dict(deployment)
+        _read_auto_restart(copy, done)
+    return done
 
 
-def _each(
-    document: JsonObject, table: str, change: Callable[[str, JsonObject], JsonObject]
-) -> None:
-    rows = document.get(table)
-    if isinstance(rows, dict):
-        document[table] = {
-            name: change(name, row) if isinstance(row, dict) else row for name, row in rows.items()
-        }
+def _rows(data: JsonObject, table: str) -> list[tuple[str, JsonObject]]:
+    """The tables in a table, each as a copy that may be changed in place."""
+    found = data.get(table)
+    if not isinstance(found, dict):
+        return []
+    copies = {name: dict(row) for name, row in found.items() if isinstance(row, dict)}
+    data[table] = {**found, **copies}
+    return list(copies.items())
 
 
-def _rename(name: str, server: JsonObject, origins: Origins) -> JsonObject:
-    """One MCP server; of two spellings of one key ours wins, the other stays and is refused."""
-    renamed: JsonObject = {}
-    for key, value in server.items():
-        ours = _MCP.get(key, key)
-        if ours != key and (ours in server or ours in renamed):
-            ours = key
-        if ours != key:
-            origins["mcp_servers", name, ours] = ("mcp_servers", name, key)
-        renamed[ours] = value
-    return renamed
+def _rename(server: JsonObject, path: Path, done: Respelled) -> None:
+    for key in [key for key in server if key in MCP_SPELLINGS]:
+        _move(server, key, MCP_SPELLINGS[key], path, done)
 
 
-def _deployment(table: JsonObject, origins: Origins) -> JsonObject:
+def _hide_token(child: JsonObject, path: Path, done: Respelled) -> None:
+    """`auth_token` names a variable, or is a secret in a file that is shared."""
+    token = child.get("auth_token")
+    if isinstance(token, str) and (variable := reference(token)):
+        child["auth_token"] = variable
+        _move(child, "auth_token", "auth_token_env", path, done)
+    elif child.pop("auth_token", None) is not None:
+        message = "`auth_token`: a secret must not stand in a manifest"
+        hint = 'put it into a variable and name that one: `auth_token_env = "CHILD_TOKEN"`'
+        at = (*path, "auth_token")
+        done.faults.append(Fault(path=at, message=message, hint=hint, at_key=True))
+
+
+def _read_auto_restart(deployment: JsonObject, done: Respelled) -> None:
     """`auto_restart` true or false is `restart` on-failure or never."""
-    meaning: dict[bool, JsonValue] = {True: "on-failure", False: "never"}
-    value = table.get("auto_restart")
-    if not isinstance(value, bool) or "restart" in table:
-        return table
-    origins["deployment", "restart"] = ("deployment", "auto_restart")
-    rest = {key: value for key, value in table.items() if key != "auto_restart"}
-    return {**rest, "restart": meaning[value]}
+    value = deployment.get("auto_restart")
+    if value is None:
+        return
+    path: Path = ("deployment", "auto_restart")
+    if isinstance(value, bool):
+        deployment["auto_restart"] = _RESTART[value]
+        _move(deployment, "auto_restart", "restart", path[:1], done)
+    else:
+        del deployment["auto_restart"]
+        hint = 'better: `restart = "on-failure"`'
+        done.faults.append(Fault(path=path, message="expected true or false", hint=hint))
+
+
+def _move(table: JsonObject, old: str, new: str, path: Path, done: Respelled) -> None:
+    """Rename a key; the same thing said twice is a mistake."""
+    value = table.pop(old)
+    if new in table:
+        message = f"`{old}` says the same as another key of this table"
+        hint = f"keep `{new}` alone"
+        done.faults.append(Fault(path=(*path, old), message=message, hint=hint, at_key=True))
+    else:
+        table[new] = value
+        done.origins[*path, new] = (*path, old)

@@ -1,185 +1,168 @@
-"""A document against the manifest's Structs: every mistake, not only the first.
+"""A document against a Struct: every mistake, not only the first.
 
 msgspec stops at its first error and knows no unknown key's neighbours, so the
-tables are walked here and each value is converted by itself; what a value must
-be is still said by the Structs alone.
+tables are walked here. What a table holds and what a value must be is read from
+the Structs alone (`describe`); strings are expanded on the way, so that the
+limits hold for what a variable brings too.
 """
 
-import math
-from collections.abc import Iterator, Mapping
-from typing import get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
-import msgspec
 from msgspec import Struct
+from msgspec.inspect import (
+    DictType,
+    Field,
+    NoneType,
+    StructType,
+    Type,
+    UnionType,
+    VarTupleType,
+    type_info,
+)
 
-from atoll.config.manifest import Manifest
-from atoll.config.names import name_fault
+from atoll.config.describe import accepts, expected, got, words_of
+from atoll.config.document import MAX_PROBLEMS, Fault, dotted
+from atoll.config.expand import Expanded, expanded
 from atoll.config.positions import Path
-from atoll.config.suggest import did_you_mean
+from atoll.config.suggest import did_you_mean, shown
 from atoll.wire.json import JsonObject, JsonValue
 
-FIRST_PORT = 1024
+MAX_FAULTS = MAX_PROBLEMS + 1
+"""After so many the rest of a file is not looked at."""
 
-
-class Fault(Struct, frozen=True, kw_only=True):
-    """One mistake; `at_key` when the key is wrong, else the value is."""
-
-    path: Path
-    message: str
-    hint: str = ""
-    at_key: bool = False
-
-
-def faults_of(document: JsonObject) -> list[Fault]:
-    """Every mistake of the document, in the order of the schema."""
-    return [*_table(Manifest, document, ()), *_sense(document)]
-
-
-def _table(kind: type[Struct], table: JsonObject, path: Path) -> Iterator[Fault]:
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
-    for key in table:
-        if key not in fields:
-            yield _unknown(key, (*path, key), fields)
-    for key, field in fields.items():
-        if key in table:
-            yield from _value(field.type, table[key], (*path, key))
-        elif field.required:
-            yield _missing(key, path)
-
-
-def _unknown(key: str, path: Path, known: Mapping[str, object]) -> Fault:
-    where = f"in [{'.'.join(map(str, path[:-1]))}]" if len(path) > 1 else "at the top level"
-    hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
-    return Fault(path=path, message=f"unknown key {key!r} {where}", hint=hint, at_key=True)
-
-
-def _missing(key: str, path: Path) -> Fault:
-    if path:
-        message = f"[{'.'.join(map(str, path))}] needs the key {key!r}"
-    else:
-        message = f"needs the table [{key}]"
-    hint = 'the least manifest is: [agent] and under it name = "My agent"'
-    return Fault(path=path, message=message, hint=hint, at_key=True)
-
-
-def _value(kind: object, value: JsonValue, path: Path) -> Iterator[Fault]:
-    struct = _struct_in(kind)
-    if struct is not None and isinstance(value, dict):
-        yield from _table(struct, value, path)
-    elif struct is not None or not _is_rows(kind):
-        yield from _leaf(kind, value, path)
-    elif not isinstance(value, dict):
-        yield Fault(path=path, message=f"must be tables: [{path[0]}.<name>]")
-    else:
-        for name, row in value.items():
-            yield from _value(get_args(kind)[1], row, (*path, name))
-
-
-def _struct_in(kind: object) -> type[Struct] | None:
-    """The Struct that a type is, alone or beside None."""
-    for option in (kind, *get_args(kind)):
-        if isinstance(option, type) and issubclass(option, Struct) and not _is_rows(kind):
-            return option
-    return None
-
-
-def _is_rows(kind: object) -> bool:
-    """Whether a type is a dict of Structs: tables with names that people choose."""
-    if get_origin(kind) is not dict:
-        return False
-    row = get_args(kind)[1]
-    return isinstance(row, type) and issubclass(row, Struct)
-
-
-def _leaf(kind: object, value: JsonValue, path: Path) -> Iterator[Fault]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield Fault(path=path, message=f"expected a finite number, got {value}")
-        return
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        words, _, inner = str(error).partition(" - at `$")
-        yield Fault(path=(*path, *_inner(inner)), message=_plain(words, kind))
-
-
-def _inner(path: str) -> Path:
-    """msgspec's own path below the value: `[3]` is the fourth item, `[...]` some key."""
-    index = path.rstrip("`").strip("[]")
-    return (int(index),) if index.isdecimal() else ()
-
-
-def _plain(words: str, kind: object) -> str:
-    """msgspec's sentence in the words of TOML; a wrong word is told the right ones."""
-    if words.startswith("Invalid enum value"):
-        return f"{words[0].lower()}{words[1:]}; expected {_choices(kind)}"
-    for python, toml in _NAMES.items():
-        words = words.replace(f"`{python}`", toml)
-    words = words.replace(" | null", "")
-    return f"{words[:1].lower()}{words[1:]}"
-
-
-def _choices(kind: object) -> str:
-    words = [word for option in (kind, *get_args(kind)) for word in get_args(option) or (option,)]
-    return ", ".join(repr(word) for word in dict.fromkeys(words) if isinstance(word, str))
-
-
-_NAMES = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a string",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "int | null": "a whole number",
-    "float | null": "a number",
-    "str | null": "a string",
-    "str | float": "a word or a number",
+_EXAMPLES = {
+    "agent": 'the least manifest is `[agent]` and under it `name = "My agent"`',
+    "name": 'for example `name = "My agent"`',
 }
 
 
-def _sense(document: JsonObject) -> Iterator[Fault]:
-    """What types alone cannot say."""
-    agent, llm, deployment = (_sub(document, key) for key in ("agent", "llm", "deployment"))
-    name = agent.get("name")
-    if isinstance(name, str) and (fault := name_fault(name)):
-        yield Fault(path=("agent", "name"), message=f"the name {fault}")
-    if llm.get("provider") == "scripted" and "script" not in llm:
-        hint = 'add: script = "script.toml"'
-        yield Fault(path=("llm", "provider"), message="needs the key 'script'", hint=hint)
-    port = deployment.get("port")
-    if isinstance(port, int) and 0 < port < FIRST_PORT:
-        message = f"port {port} is privileged; expected 0 (automatic) or 1024 to 65535"
-        yield Fault(path=("deployment", "port"), message=message)
-    for name, server in _sub(document, "mcp_servers").items():
-        if isinstance(server, dict):
-            yield from _mcp(name, server)
-    for name, child in _sub(document, "sub_agents").items():
-        if isinstance(child, dict):
-            yield from _child(name, child)
+class Validated(Struct, frozen=True):
+    """What came of a document.
+
+    `data` is fit for `msgspec.convert` when there are no faults. `given` are the
+    dotted paths of the keys it sets, `variables` the environment's variables
+    that its strings name.
+    """
+
+    data: JsonObject = {}
+    faults: tuple[Fault, ...] = ()
+    given: frozenset[str] = frozenset()
+    variables: frozenset[str] = frozenset()
 
 
-def _sub(document: JsonObject, key: str) -> JsonObject:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
+def validated(data: JsonObject, kind: type[Struct], environ: Mapping[str, str]) -> Validated:
+    """Check a document against a Struct and expand its strings."""
+    walk = _Walk(environ)
+    clean = walk.table(data, struct_type(kind), ())
+    return Validated(clean, tuple(walk.faults), frozenset(walk.given), frozenset(walk.variables))
 
 
-def _mcp(name: str, server: JsonObject) -> Iterator[Fault]:
-    kind = server.get("type", "stdio")
-    needed = {"stdio": "command", "sse": "url", "http": "url"}.get(str(kind), "")
-    if needed and needed not in server:
-        message = f"a server of type {kind!r} needs the key {needed!r}"
-        yield Fault(path=("mcp_servers", name), message=message, at_key=True)
+@cache
+def struct_type(kind: type[Struct]) -> StructType:
+    """msgspec's description of a Struct."""
+    found = type_info(kind)
+    assert isinstance(found, StructType)
+    return found
 
 
-def _child(name: str, child: JsonObject) -> Iterator[Fault]:
-    path: Path = ("sub_agents", name)
-    if "auth_token" in child:
-        message = "a secret must not stand in a manifest"
-        hint = 'put it into a variable and name that: auth_token_env = "CHILD_TOKEN"'
-        yield Fault(path=(*path, "auth_token"), message=message, hint=hint, at_key=True)
-    named = [key for key in ("url", "agent", "capability") if key in child]
-    if len(named) != 1:
-        message = (
-            f"needs exactly one of url, agent, capability; has {' and '.join(named) or 'none'}"
-        )
-        yield Fault(path=path, message=message, at_key=True)
+class _Walk:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[Fault] = []
+        self.given: set[str] = set()
+        self.variables: set[str] = set()
+
+    def table(self, table: JsonObject, kind: StructType, path: Path) -> JsonObject:
+        fields = {field.encode_name: field for field in kind.fields}
+        clean: JsonObject = {}
+        for key, value in table.items():
+            if self._is_enough():
+                break
+            if key in fields and value is not None:  # null in JSON: as if left out
+                clean[key] = self._key(value, fields[key].type, (*path, key))
+            elif key not in fields and kind.forbid_unknown_fields:
+                self.faults.append(_unknown((*path, key), tuple(fields)))
+        self.faults.extend(_missing(fields.values(), clean, path))
+        return clean
+
+    def _key(self, value: JsonValue, kind: Type, path: Path) -> JsonValue:
+        options = _options(kind)
+        if not any(_holds_tables(option) for option in options):
+            self.given.add(dotted(path))
+        return self._value(value, options, path)
+
+    def _value(self, value: JsonValue, options: Sequence[Type], path: Path) -> JsonValue:
+        match options, value:
+            case [StructType() as kind], dict():
+                return self.table(value, kind, path)
+            case [DictType(value_type=inner)], dict():
+                return self._named(value, inner, path)
+            case [VarTupleType(item_type=inner)], list():
+                return [self._value(v, (inner,), (*path, n)) for n, v in enumerate(value)]
+            case _:
+                return self._leaf(value, options, path)
+
+    def _named(self, table: JsonObject, inner: Type, path: Path) -> JsonValue:
+        return {
+            key: self._value(value, (inner,), (*path, key))
+            for key, value in table.items()
+            if value is not None
+        }
+
+    def _leaf(self, value: JsonValue, options: Sequence[Type], path: Path) -> JsonValue:
+        if self._is_enough():
+            return value
+        found = expanded(value, path, self._environ) if isinstance(value, str) else Expanded("")
+        self.variables.update(found.names)
+        for words in found.faults:
+            hint = "set it, or write $$ for a dollar"
+            self.faults.append(Fault(path=path, message=words, hint=hint))
+        actual = found.text if isinstance(value, str) else value
+        if found.faults:
+            return actual
+        if not any(accepts(option, actual) for option in options):
+            self.faults.append(_wrong(value, options, path))
+        elif isinstance(actual, str) and "\0" in actual:
+            self.faults.append(Fault(path=path, message="must not hold a NUL character"))
+        return actual
+
+    def _is_enough(self) -> bool:
+        return len(self.faults) >= MAX_FAULTS
+
+
+def _options(kind: Type) -> tuple[Type, ...]:
+    kinds = kind.types if isinstance(kind, UnionType) else (kind,)
+    return tuple(option for option in kinds if not isinstance(option, NoneType))
+
+
+def _holds_tables(kind: Type) -> bool:
+    match kind:
+        case StructType() | DictType(value_type=StructType()):
+            return True
+        case _:
+            return False
+
+
+def _wrong(value: JsonValue, options: Sequence[Type], path: Path) -> Fault:
+    words = words_of(options)
+    hint = did_you_mean(value, words) if isinstance(value, str) and words else ""
+    message = f"expected {expected(options, path)}, got {got(value, path)}"
+    return Fault(path=path, message=message, hint=hint)
+
+
+def _unknown(path: Path, known: Sequence[str]) -> Fault:
+    table, key = path[:-1], str(path[-1])
+    where = f"in [{dotted(table)}]" if table else "at the top level"
+    hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
+    message = f"unknown key `{shown(key)}` {where}"
+    return Fault(path=path, message=message, hint=hint, at_key=True)
+
+
+def _missing(fields: Iterable[Field], table: JsonObject, path: Path) -> Iterator[Fault]:
+    """The required keys that the table leaves out, told at its header."""
+    for field in fields:
+        key = field.encode_name
+        if field.required and table.get(key) is None:
+            message = f"[{dotted(path)}] needs the key `{key}`" if path else f"needs [{key}]"
+            yield Fault(path=path, message=message, hint=_EXAMPLES.get(key, ""), at_key=True)

@@ -30,7 +30,8 @@ Found = Blueprint | Broken
 Say = Callable[[str], None]
 
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
-_BACK_END = ("ATOLL_OLLAMA_URL", "OLLAMA_HOST", "ATOLL_LIBRARY")
+_PASSED_ON = ("ATOLL_AGENT_TOKEN", "ATOLL_LIBRARY", "ATOLL_OLLAMA_URL", "OLLAMA_HOST")
+"""Settings of agents that a person makes in the daemon's environment."""
 _HOST_POLICY = Policy(restart="always", stop_timeout=3.0)
 
 
@@ -105,7 +106,7 @@ class Planner:
             "RUNTIME_DIRECTORY": str(self._places.runtime),
             "ATOLL_DEFAULT_LLM": self._default,
         }
-        return child_environment(self._environ, (*wanted, *_BACK_END), extra)
+        return child_environment(self._environ, (*wanted, *_PASSED_ON), extra)
 
 
 def policy_of(deployment: Deployment) -> Policy:

@@ -1,0 +1,132 @@
+"""What the types of a manifest cannot say: keys that need or exclude each other, names, URLs.
+
+The rules look at the document, not at the Structs, so that they are told
+together with every other mistake of the file.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from atoll.config.document import Fault
+from atoll.config.expand import is_variable
+from atoll.config.names import name_fault
+from atoll.config.positions import Path
+from atoll.wire.json import JsonObject, JsonValue
+
+FIRST_PORT = 1024
+"""Below are the ports that belong to root."""
+
+_URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
+_LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV|ENV")
+"""Variables that make a program run somebody else's code before its own (attacks.md S16)."""
+_NEEDED = {"stdio": "command", "sse": "url", "http": "url"}
+
+
+def rule_faults(data: JsonObject) -> Iterator[Fault]:
+    """Every broken rule of a manifest in our spelling."""
+    yield from _name(data, ("agent", "name"))
+    yield from _llm(table_of(data, "llm"))
+    yield from _port(table_of(data, "deployment").get("port"), ("deployment", "port"))
+    yield from server_faults(table_of(data, "mcp_servers"), ("mcp_servers",))
+    for name, child in table_of(data, "sub_agents").items():
+        yield from _named(name, ("sub_agents", name))
+        if isinstance(child, dict):
+            yield from _child(child, ("sub_agents", name))
+
+
+def server_faults(servers: JsonObject, table: Path) -> Iterator[Fault]:
+    """Every broken rule of MCP servers, in a manifest or in an `mcp.json`."""
+    for name, server in servers.items():
+        yield from _named(name, (*table, name))
+        if isinstance(server, dict):
+            yield from _server(server, (*table, name))
+
+
+def table_of(data: JsonObject, key: str) -> JsonObject:
+    """The table of this name, or an empty one."""
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _name(data: JsonObject, path: Path) -> Iterator[Fault]:
+    name = table_of(data, "agent").get("name")
+    if isinstance(name, str) and (fault := name_fault(name)):
+        yield Fault(path=path, message=f"the name {fault}")
+
+
+def _named(name: str, path: Path) -> Iterator[Fault]:
+    if fault := name_fault(name):
+        yield Fault(path=path, message=f"the name of a table {fault}", at_key=True)
+
+
+def _llm(llm: JsonObject) -> Iterator[Fault]:
+    yield from _url(llm, ("llm",), "base_url")
+    yield from _variable(llm, ("llm",), "api_key_env")
+    if llm.get("provider") == "scripted" and "script" not in llm:
+        message = 'a provider of "scripted" needs the key `script`'
+        yield Fault(path=("llm", "provider"), message=message, hint='add `script = "script.toml"`')
+    if llm.get("port") == 0:
+        yield Fault(path=("llm", "port"), message="expected a port from 1 to 65535, got 0")
+
+
+def _port(port: JsonValue, path: Path) -> Iterator[Fault]:
+    if isinstance(port, int) and 0 < port < FIRST_PORT:
+        message = f"port {port} is privileged; expected 0 (automatic) or a port from 1024 to 65535"
+        yield Fault(path=path, message=message)
+
+
+def _server(server: JsonObject, path: Path) -> Iterator[Fault]:
+    kind = server.get("type", "stdio")
+    needed = _NEEDED.get(kind, "") if isinstance(kind, str) else ""
+    if needed and needed not in server:
+        message = f"an MCP server of type `{kind}` needs the key `{needed}`"
+        yield Fault(path=path, message=f"[{'.'.join(map(str, path))}]: {message}", at_key=True)
+    yield from _url(server, path, "url")
+    yield from _command(server.get("command"), (*path, "command"))
+    yield from _folder(server.get("cwd"), (*path, "cwd"))
+    for name in table_of(server, "env"):
+        if _LOADER.fullmatch(name):
+            message = f"`{name}` would change what code the server runs"
+            yield Fault(path=(*path, "env", name), message=message, at_key=True)
+
+
+def _command(command: JsonValue, path: Path) -> Iterator[Fault]:
+    if not isinstance(command, str):
+        return
+    if not command or any(char.isspace() for char in command):
+        hint = 'its arguments stand in `args = ["…"]`'
+        yield Fault(path=path, message="expected the name of one program", hint=hint)
+    elif "/" in command and not command.startswith("/"):
+        message = "expected a program on PATH, or an absolute path"
+        yield Fault(path=path, message=message)
+
+
+def _folder(cwd: JsonValue, path: Path) -> Iterator[Fault]:
+    if isinstance(cwd, str) and ".." in PurePosixPath(cwd).parts:
+        yield Fault(path=path, message="must not lead out of the agent's folder")
+
+
+def _child(child: JsonObject, path: Path) -> Iterator[Fault]:
+    named = [key for key in ("url", "agent", "capability") if key in child]
+    if len(named) != 1:
+        has = f"has {' and '.join(named)}" if named else "has none"
+        message = f"needs exactly one of `url`, `agent`, `capability`; {has}"
+        yield Fault(path=path, message=f"[{'.'.join(map(str, path))}] {message}", at_key=True)
+    yield from _url(child, path, "url")
+    yield from _variable(child, path, "auth_token_env")
+
+
+def _url(table: JsonObject, path: Path, key: str) -> Iterator[Fault]:
+    url = table.get(key)
+    if isinstance(url, str) and not _URL.match(url):
+        message = "expected a URL that begins with http:// or https://"
+        yield Fault(path=(*path, key), message=message)
+
+
+def _variable(table: JsonObject, path: Path, key: str) -> Iterator[Fault]:
+    """The name of a variable; never shown, it could be the secret itself."""
+    name = table.get(key)
+    if isinstance(name, str) and not is_variable(name):
+        message = "expected the name of an environment variable, not a value"
+        yield Fault(path=(*path, key), message=message)

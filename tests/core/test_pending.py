@@ -1,0 +1,90 @@
+"""What this release does not act on is told, and nothing else is."""
+
+from pathlib import Path
+
+import pytest
+
+from atoll.config.load import load_manifest
+from atoll.config.pending import pending
+from tests.core.manifests import FULL
+
+HEAD = '[agent]\nname = "X"\n'
+
+
+def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
+    path = folder / name
+    path.write_text(text)
+    return pending(load_manifest(path, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[mcp_servers.a]\ncommand = "x"', "[mcp_servers]"),
+        ('[sub_agents.a]\nagent = "x"', "[sub_agents]"),
+        ("[sandbox]\nprocesses = 64", "[sandbox]"),
+        ("[budget]\ncalls_per_turn = 5", "[budget]"),
+        ("[dependencies]\npackages = []", "[dependencies]"),
+        ("[tools]\nexecute_code = true", "tools.execute_code = true"),
+        ("[loop]\nplanning_interval = 2", "loop.planning_interval = 2"),
+        ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
+        ("[resources]\ncpu_limit = 0.5", "resources.cpu_limit = 0.5"),
+        ('[resources]\nmemory_limit = "1GB"', 'resources.memory_limit = "1GB"'),
+        ("[resources]\npids_limit = 9", "resources.pids_limit = 9"),
+        ("[resources]\ntimeout = 9", "resources.timeout = 9"),
+        ('[deployment]\nengine = "slurm"', 'deployment.engine = "slurm"'),
+        ('[deployment]\nspawn = "fork"', 'deployment.spawn = "fork"'),
+        ("[deployment]\nidle_timeout = 60", "deployment.idle_timeout = 60"),
+        ('[session]\nconcurrency = "reject"', 'session.concurrency = "reject"'),
+        ("[server]\non_disconnect = 5", "server.on_disconnect = 5"),
+        ('[server]\non_disconnect = "detach"', 'server.on_disconnect = "detach"'),
+    ],
+)
+def test_a_key_that_waits_for_a_later_release_is_named(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    assert told(tmp_path, f"{HEAD}{text}\n") == (
+        f"{words} is set; this release does not act on it yet",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[tools]\nexecute_code = false\nallow = []\ntimeout = 3\nmax_result_chars = 500",
+        '[llm]\nprovider = "demo"\ntemperature = 1',
+        "[loop]\nmax_steps = 3\nplanning_interval = 0",
+        '[server]\non_disconnect = "cancel"\nallowed_hosts = ["h"]',
+        '[session]\ntimeout_minutes = 5\nconcurrency = "enqueue"',
+        "[resources]\nmax_concurrent_requests = 2\nmax_queue = 3",
+        '[deployment]\nport = 8200\nspawn = "exec"\nengine = "local"\nrestart_delay = 2',
+        "[deployment]\nauto_restart = true\nstop_timeout = 3\nidle_timeout = 0",
+        '[io]\ninput = "a: str"\noutput = "b: str"',
+    ],
+)
+def test_what_is_acted_on_is_not_named(tmp_path: Path, text: str) -> None:
+    assert told(tmp_path, f"{HEAD}{text}\n") == ()
+
+
+def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:
+    names = [sentence.split(" is set")[0] for sentence in told(tmp_path, FULL)]
+    assert names == [
+        "[mcp_servers]",
+        "[sub_agents]",
+        "[sandbox]",
+        "[budget]",
+        "[dependencies]",
+        "tools.execute_code = true",
+        'io.hand_off = "writer"',
+        'resources.memory_limit = "512MB"',
+        'deployment.spawn = "fork"',
+    ]
+
+
+def test_the_old_keys_of_a_legacy_manifest_are_named(tmp_path: Path) -> None:
+    text = '{"name": "X", "class": "A", "agent": {"module": "m"}}'
+    assert told(tmp_path, text, "agent.json") == (
+        "module is a key of the old system: nothing is done with it",
+        "class is a key of the old system: nothing is done with it",
+    )
