@@ -59,8 +59,8 @@ def test_a_port_that_a_stranger_holds_is_skipped(daemon: Daemon) -> None:
         stranger.bind(("127.0.0.1", daemon.base_port))
         stranger.listen()
         with running(daemon):
-            assert daemon.row("customagent")["port"] == daemon.base_port + 1
-            assert daemon.row("ghidraagent")["port"] == daemon.base_port + 2
+            assert daemon.row("customagent")["port"] == daemon.base_port + 2
+            assert daemon.row("ghidraagent")["port"] == daemon.base_port + 1, "never another's"
             assert f"port {daemon.base_port} is in use by" in daemon.log.read_text()
 
 
