@@ -14,7 +14,7 @@ import uvloop
 
 from atoll import __version__
 from atoll.config.places import Places
-from atoll.errors import ConfigError, Problem
+from atoll.errors import AtollError, ConfigError, Problem
 from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
@@ -76,9 +76,10 @@ class Daemon:
         self._leave = asyncio.Event()
         self._settled = False
         self._url = f"http://{settings.host}:{settings.api_port}"
-        self._planner = Planner(settings.agents_dir, places, dict(os.environ))
+        self._planner = Planner(settings.agents_dir, settings.max_agents, places, dict(os.environ))
+        self._look = asyncio.Event()
         self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
-        machine = Machine(time.monotonic, time.time, random.random, self._tell)
+        machine = Machine(time.monotonic, time.time, random.random, self._tell, say)
         self._fleet = FleetLoop(
             machine,
             settings.host,
@@ -95,15 +96,30 @@ class Daemon:
         self._take_signals()
         for warning in self._fleet.warnings:
             say(warning)
-        self._fleet.discovered(await self._planner.look(say))
+        await self._discover()
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve())
-            background = group.create_task(self._fleet.run())
+            background = [group.create_task(self._fleet.run()), group.create_task(self._reload())]
             group.create_task(self._announce())
             await self._leave.wait()
             await self._fleet.shut_down()
-            background.cancel()
+            for task in background:
+                task.cancel()
             await server.drain()
+
+    async def _discover(self) -> None:
+        self._fleet.discovered(await self._planner.look(say))
+
+    async def _reload(self) -> None:
+        """Look at the agents directory again when asked to; many wishes at once are one look."""
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            say("reading the agents directory again")
+            try:
+                await self._discover()
+            except AtollError as error:
+                say(f"{error}; everything stays as it is")
 
     def _server(self, sock: socket.socket) -> HttpServer:
         settings = self._settings
@@ -136,6 +152,14 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_leave)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    def _hung_up(self) -> None:
+        """A terminal that is gone ends what it showed; to a daemon, SIGHUP means: look again."""
+        if sys.stdin.isatty():
+            self._asked_to_leave()
+        else:
+            self._look.set()
 
     def _asked_to_leave(self) -> None:
         if self._leave.is_set():

@@ -1,6 +1,7 @@
 """The whole daemon with real agents, as a user runs it."""
 
 import os
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -295,3 +296,30 @@ def test_an_upstream_that_is_down_fails_the_turn_and_not_the_agent(daemon: Daemo
         assert "http://127.0.0.1:1" in answer.json()["error"]
         assert daemon.row("lonely")["restarts"] == 0
         assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+
+
+def test_a_hangup_signal_makes_it_look_at_the_agents_again(daemon: Daemon) -> None:
+    with running(daemon):
+        kept = daemon.row("customagent")
+        manifest = add_agent(daemon.agents, "Newcomer")
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: daemon.get("/api/v1/agents/newcomer").status_code == 200)
+        new = daemon.wait_for("newcomer", phase="running")
+        assert daemon.chat(new["port"]) == "Hello from Newcomer"
+        manifest.write_text("[agent\n")  # a broken edit leaves what runs alone
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: daemon.row("newcomer")["config_error"] is not None)
+        assert "agent.toml:1:" in str(daemon.row("newcomer")["config_error"])
+        assert daemon.row("newcomer")["pid"] == new["pid"]
+        shutil.rmtree(manifest.parent)
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: daemon.get("/api/v1/agents/newcomer").status_code == 404)
+        assert daemon.row("customagent")["pid"] == kept["pid"]
+
+
+def test_agents_over_the_limit_are_refused_by_name(daemon: Daemon, tmp_path: Path) -> None:
+    (daemon.agents.parent / "atoll.toml").write_text("[daemon]\nmax_agents = 1\n")
+    with running(daemon):
+        assert daemon.row("customagent")["status"] == "running"
+        assert "max_agents is 1" in str(daemon.row("ghidraagent")["reason"])

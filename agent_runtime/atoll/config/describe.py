@@ -62,6 +62,8 @@ def got(value: JsonValue, path: Path) -> str:
             return "an array"
         case dict():
             return "a table"
+        case None:
+            return "null"
         case _:
             return "a date or time"
 

@@ -108,7 +108,7 @@ def parse_toml(file: str, data: bytes) -> Document:
     try:
         return Document(file, text, tomllib.loads(text), scan)
     except (ValueError, RecursionError) as error:
-        words, offset = _toml_fault(text, str(error))
+        words, offset = _toml_fault(text, str(error), scan)
         raise _refused(file, text, offset, f"is not valid TOML: {words}", scan) from error
 
 
@@ -168,19 +168,27 @@ def _refused(file: str, text: str, offset: int, message: str, scan: Scan) -> Con
 
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_QUOTES = re.compile(r"\"\"\"|'''|[\"']")
 _JSON_PLACE = re.compile(r" \(byte (\d+)\)$")
 
 
-def _toml_fault(text: str, said: str) -> tuple[str, int]:
+def _toml_fault(text: str, said: str, scan: Scan) -> tuple[str, int]:
     """tomllib's words and their offset: on 3.11 the place stands in the text alone."""
     found = _TOML_PLACE.search(said)
     words = _lowered(said[: found.start()] if found else said)
     if found is None or found[1] is None:
-        return words, len(text)
+        return words, _left_open(text, scan)
     start = 0
     for _ in range(int(found[1]) - 1):
         start = text.index("\n", start) + 1
     return words, start + int(found[2]) - 1
+
+
+def _left_open(text: str, scan: Scan) -> int:
+    """Where the string begins that nothing ends; else the end of the text."""
+    start = scan.pairs[-1].value if scan.pairs else len(text)
+    quotes = _QUOTES.match(text, start)
+    return start if quotes and text.find(quotes[0], quotes.end()) < 0 else len(text)
 
 
 def _json_fault(data: bytes, said: str) -> tuple[str, int]:

@@ -33,7 +33,8 @@ class McpFile(Struct, frozen=True, kw_only=True):
 def lifted(data: JsonObject) -> Respelled:
     """Put the keys of an agent, which stand on top or under `agent`, under `agent`."""
     done = respelled({key: value for key, value in data.items() if key not in OLD_KEYS})
-    nested = done.data.get("agent", {})
+    nested = done.data.get("agent")
+    nested = {} if nested is None else nested
     if isinstance(nested, dict):
         agent = {key: value for key, value in nested.items() if key not in OLD_KEYS}
         for key in [key for key in done.data if key in _AGENT_KEYS]:

@@ -144,7 +144,6 @@ class Resources(Table, frozen=True):
     timeout: Positive | None = None
     max_concurrent_requests: Annotated[int, Meta(ge=1)] = 32
     max_queue: Count = 512
-    health_check_interval: Positive | None = None
 
 
 class Deployment(Table, frozen=True):

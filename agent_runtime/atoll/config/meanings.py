@@ -83,7 +83,6 @@ MEANINGS: Mapping[str, str] = {
     "Resources.timeout": "Seconds of one request.",
     "Resources.max_concurrent_requests": "Turns that run at once.",
     "Resources.max_queue": "Turns that wait; more are answered with 503.",
-    "Resources.health_check_interval": "Another place of deployment.health_check_interval.",
     "Deployment.port": "0 is a sticky port from 8100 up; else 1024 to 65535.",
     "Deployment.engine": "Where the agent runs.",
     "Deployment.spawn": "fork from a template, or exec of its own interpreter.",

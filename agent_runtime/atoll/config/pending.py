@@ -14,6 +14,8 @@ def pending(loaded: Loaded) -> tuple[str, ...]:
     """One sentence per table or key that the file sets and that nothing comes of today."""
     given = loaded.given
     tables = {key.partition(".")[0] for key in given}
+    if loaded.manifest.dependencies is not None:
+        tables.add("dependencies")  # even an empty table asks for an interpreter of its own
     told = [f"[{table}] {_LATER}" for table in _TABLES if table in tables]
     for key, (value, today) in _waiting(loaded.manifest).items():
         if key in given and value != today:

@@ -18,7 +18,7 @@ FIRST_PORT = 1024
 """Below are the ports that belong to root."""
 
 _URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
-_LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV|ENV")
+_LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV")
 """Variables that make a program run somebody else's code before its own (attacks.md S16)."""
 _NEEDED = {"stdio": "command", "sse": "url", "http": "url"}
 

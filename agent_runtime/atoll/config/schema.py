@@ -67,7 +67,10 @@ def _add_spellings(tables: dict[str, JsonObject]) -> None:
         servers[old] = _deprecated(old, servers[new], f"Another spelling of `{new}`.")
     meaning = 'true is `restart = "on-failure"`, false is `restart = "never"`.'
     auto: JsonObject = {"type": "boolean"}
-    _keys_of(tables["Deployment"])["auto_restart"] = _deprecated("auto_restart", auto, meaning)
+    deployment = _keys_of(tables["Deployment"])
+    deployment["auto_restart"] = _deprecated("auto_restart", auto, meaning)
+    key, meaning = "health_check_interval", "Another place of `deployment.health_check_interval`."
+    _keys_of(tables["Resources"])[key] = _deprecated(key, deployment[key], meaning)
 
 
 def _deprecated(key: str, shape: JsonValue, meaning: str) -> JsonObject:

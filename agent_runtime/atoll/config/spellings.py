@@ -37,6 +37,7 @@ def respelled(data: JsonObject, servers: str = "mcp_servers") -> Respelled:
         _rename(server, (servers, name), done)
     for name, child in _rows(done.data, "sub_agents"):
         _hide_token(child, ("sub_agents", name), done)
+    _rehome_interval(done)
     deployment = done.data.get("deployment")
     if isinstance(deployment, dict):
         done.data["deployment"] = copy = dict(deployment)
@@ -70,6 +71,23 @@ def _hide_token(child: JsonObject, path: Path, done: Respelled) -> None:
         hint = 'put it into a variable and name that one: `auth_token_env = "CHILD_TOKEN"`'
         at = (*path, "auth_token")
         done.faults.append(Fault(path=at, message=message, hint=hint, at_key=True))
+
+
+def _rehome_interval(done: Respelled) -> None:
+    """`resources.health_check_interval` of the source's example is the deployment's."""
+    key = "health_check_interval"
+    resources, deployment = done.data.get("resources"), done.data.get("deployment", {})
+    if not isinstance(resources, dict) or key not in resources or not isinstance(deployment, dict):
+        return
+    value = resources[key]
+    done.data["resources"] = {name: kept for name, kept in resources.items() if name != key}
+    if deployment.get(key) is not None:
+        message = f"`{key}` says the same as `deployment.{key}`"
+        at: Path = ("resources", key)
+        done.faults.append(Fault(path=at, message=message, hint="keep the latter", at_key=True))
+    else:
+        done.data["deployment"] = {**deployment, key: value}
+        done.origins["deployment", key] = ("resources", key)
 
 
 def _read_auto_restart(deployment: JsonObject, done: Respelled) -> None:

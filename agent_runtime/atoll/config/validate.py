@@ -34,6 +34,7 @@ MAX_FAULTS = MAX_PROBLEMS + 1
 _EXAMPLES = {
     "agent": 'the least manifest is `[agent]` and under it `name = "My agent"`',
     "name": 'for example `name = "My agent"`',
+    "servers": 'for example `{"servers": {"files": {"command": "mcp-server-files"}}}`',
 }
 
 
@@ -53,7 +54,7 @@ class Validated(Struct, frozen=True):
 
 def validated(data: JsonObject, kind: type[Struct], environ: Mapping[str, str]) -> Validated:
     """Check a document against a Struct and expand its strings."""
-    walk = _Walk(environ)
+    walk = _Walk(struct_type(kind), environ)
     clean = walk.table(data, struct_type(kind), ())
     return Validated(clean, tuple(walk.faults), frozenset(walk.given), frozenset(walk.variables))
 
@@ -67,7 +68,8 @@ def struct_type(kind: type[Struct]) -> StructType:
 
 
 class _Walk:
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, root: StructType, environ: Mapping[str, str]) -> None:
+        self._root = root
         self._environ = environ
         self.faults: list[Fault] = []
         self.given: set[str] = set()
@@ -82,7 +84,7 @@ class _Walk:
             if key in fields and value is not None:  # null in JSON: as if left out
                 clean[key] = self._key(value, fields[key].type, (*path, key))
             elif key not in fields and kind.forbid_unknown_fields:
-                self.faults.append(_unknown((*path, key), tuple(fields)))
+                self.faults.append(_unknown((*path, key), tuple(fields), self._root))
         self.faults.extend(_missing(fields.values(), clean, path))
         return clean
 
@@ -151,12 +153,24 @@ def _wrong(value: JsonValue, options: Sequence[Type], path: Path) -> Fault:
     return Fault(path=path, message=message, hint=hint)
 
 
-def _unknown(path: Path, known: Sequence[str]) -> Fault:
+def _unknown(path: Path, known: Sequence[str], root: StructType) -> Fault:
     table, key = path[:-1], str(path[-1])
     where = f"in [{dotted(table)}]" if table else "at the top level"
-    hint = did_you_mean(key, known) or f"known keys: {', '.join(sorted(known))}"
+    hint = did_you_mean(key, known) or _home(key, root)
+    hint = hint or f"known keys: {', '.join(sorted(known))}"
     message = f"unknown key `{shown(key)}` {where}"
     return Fault(path=path, message=message, hint=hint, at_key=True)
+
+
+def _home(key: str, root: StructType) -> str:
+    """`it belongs under [llm]`, when other tables of the document have this very key."""
+    tables = ((field.encode_name, option) for field in root.fields for option in _options(field.type))
+    homes = [
+        f"[{name}]"
+        for name, table in tables
+        if isinstance(table, StructType) and any(key == one.encode_name for one in table.fields)
+    ]
+    return f"it belongs under {' or '.join(homes)}" if homes else ""
 
 
 def _missing(fields: Iterable[Field], table: JsonObject, path: Path) -> Iterator[Fault]:

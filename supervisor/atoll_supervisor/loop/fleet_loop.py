@@ -39,6 +39,7 @@ class Machine(Struct, frozen=True):
     epoch: Callable[[], float]
     luck: Callable[[], float]
     tell: Callable[[str, Record], None]
+    warn: Callable[[str], None]
 
 
 class FleetLoop:
@@ -208,5 +209,9 @@ class FleetLoop:
                 for slug in sorted(ports.keys() | stopped)
             }
         )
-        if record != self._saved and self._journal.save(record):
+        if record == self._saved:
+            return
+        if self._journal.save(record):
             self._saved = record
+        else:
+            self._machine.warn(self._journal.degraded)

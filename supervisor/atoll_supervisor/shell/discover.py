@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from atoll.config.load import Loaded, load_manifest
+from atoll.config.load import Loaded, load_manifest, problem_at
 from atoll.config.names import slug_of
 from atoll.errors import ConfigError, Problem
 
@@ -131,7 +131,7 @@ def _by_slug(found: list[Loaded]) -> tuple[tuple[Loaded, ...], tuple[Broken, ...
         if taken is not loaded:
             message = f"the name {name!r} has the same key ({slug_of(name)}) as {taken.path}"
             hint = "give one of the two another agent.name"
-            problem = Problem(file=str(loaded.path), message=message, hint=hint)
+            problem = problem_at(loaded.path, ("agent", "name"), message, hint)
             doubles.append(Broken(loaded.path, (problem,)))
     return tuple(first.values()), tuple(doubles)
 

@@ -7,7 +7,6 @@ daemon runs.
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from atoll_supervisor.shell.environ import child_environment
 Found = Blueprint | Broken
 Say = Callable[[str], None]
 
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _PASSED_ON = ("ATOLL_AGENT_TOKEN", "ATOLL_LIBRARY", "ATOLL_OLLAMA_URL", "OLLAMA_HOST")
 """Settings of agents that a person makes in the daemon's environment."""
 _HOST_POLICY = Policy(restart="always", stop_timeout=3.0)
@@ -38,8 +36,11 @@ _HOST_POLICY = Policy(restart="always", stop_timeout=3.0)
 class Planner:
     """Looks at the agents directory, as often as it is asked to."""
 
-    def __init__(self, agents_dir: Path, places: Places, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, agents_dir: Path, most: int | None, places: Places, environ: Mapping[str, str]
+    ) -> None:
         self._agents_dir = agents_dir
+        self._most = most
         self._places = places
         self._environ = environ
         self._default = ""
@@ -49,9 +50,11 @@ class Planner:
         seen = await asyncio.to_thread(discover.discover, self._agents_dir, self._environ)
         defaults = read_ollama_config(Path(self._environ.get("HOME", "/")))
         await self._choose_default(defaults, say)
-        planned = [found for loaded in seen.found for found in await self._plan(loaded, defaults)]
+        wanted, over = seen.found[: self._most], seen.found[len(seen.found[: self._most]) :]
+        planned = [found for loaded in wanted for found in await self._plan(loaded, defaults)]
         unique = {_key(found): found for found in planned}
-        return (*unique.values(), *(_broken(broken) for broken in seen.broken))
+        refused = (*map(self._refused, over), *map(_broken, seen.broken))
+        return (*unique.values(), *refused)
 
     async def _choose_default(self, defaults: LlmDefaults, say: Say) -> None:
         if not self._default:
@@ -72,6 +75,10 @@ class Planner:
         host = self._host(choice, choice.gguf)
         return (host, self._agent(loaded, choice, (host.spec.slug,)))
 
+    def _refused(self, loaded: Loaded) -> Broken:
+        reason = f"the fleet is full: max_agents is {self._most}; raise ATOLL_MAX_AGENTS"
+        return Broken(slug_of(loaded.manifest.agent.name), str(loaded.path), reason)
+
     def _agent(self, loaded: Loaded, choice: Choice, needs: tuple[str, ...]) -> Blueprint:
         manifest = loaded.manifest
         spec = UnitSpec(
@@ -84,7 +91,7 @@ class Planner:
             policy=policy_of(manifest.deployment),
             card=_card(manifest, choice),
         )
-        env = self._env(_variables(loaded))
+        env = self._env(tuple(loaded.variables))
         return Blueprint(spec=spec, cwd=loaded.path.parent, env=env, manifest=loaded.path)
 
     def _host(self, choice: Choice, gguf: Path) -> Blueprint:
@@ -133,13 +140,6 @@ def _card(manifest: Manifest, choice: Choice) -> Card:
         output_schema=manifest.io.output,
         hand_off=manifest.io.hand_off,
     )
-
-
-def _variables(loaded: Loaded) -> tuple[str, ...]:
-    """The variables that the manifest refers to: its agent gets these and no others."""
-    text = loaded.path.read_text(errors="replace")
-    named = loaded.manifest.llm.api_key_env
-    return (*_VARIABLE.findall(text), *((named,) if named else ()))
 
 
 def _broken(broken: discover.Broken) -> Broken:
