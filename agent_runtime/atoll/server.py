@@ -19,12 +19,12 @@ import uvloop
 from atoll.adapters.parent import die_with_parent
 from atoll.adapters.ready import tell_ready
 from atoll.config.load import Loaded, load_manifest
+from atoll.config.loopback import is_loopback
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Llm, Manifest
 from atoll.config.places import places_of
 from atoll.errors import AtollError, ClientError, ConfigError
 from atoll.http.app import guarded
-from atoll.http.origins import is_loopback
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind, inherited
 from atoll.loop.opening import open_agent

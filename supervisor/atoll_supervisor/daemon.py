@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import uvloop
 
 from atoll import __version__
+from atoll.config.loopback import is_loopback
 from atoll.config.places import Places
 from atoll.errors import AtollError, ConfigError, Problem
 from atoll.http.guard import GuardRules
@@ -23,7 +24,7 @@ from atoll_supervisor.api.auth import Access
 from atoll_supervisor.core.effects import Record
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
-from atoll_supervisor.settings import Settings, is_loopback
+from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell.files import private_directory
 from atoll_supervisor.shell.journal import Journal
 from atoll_supervisor.shell.lock import Lock

@@ -6,7 +6,6 @@ user files are `$XDG_CONFIG_HOME/atoll/config.toml`, then the source system's
 `~/.atoll/deployment_servers.json` and `~/.atoll/atoll.json`.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from atoll.config.document import Document, Fault, is_there, parse_json, parse_toml, read_file
+from atoll.config.loopback import is_loopback
 from atoll.config.places import places_of
 from atoll.config.positions import Path as KeyPath
 from atoll.config.suggest import did_you_mean, shown
@@ -88,14 +88,6 @@ def read_settings(
     settings = msgspec.convert({**values, "origins": origins}, Settings)
     _check_reach(settings)
     return settings
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a socket bound to `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _layers(

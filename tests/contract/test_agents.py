@@ -91,7 +91,7 @@ async def test_an_unknown_name_is_404_with_the_nearest_one(http: httpx.AsyncClie
         assert answer.status_code == 404
         body = answer.json()
         assert (body["code"], body["who"]) == ("not_found", "client")
-        assert "did you mean 'ghidraagent'?" in body["detail"]
+        assert "did you mean `ghidraagent`?" in body["detail"]
 
 
 async def test_a_name_like_no_other_is_404_with_the_names_there_are(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from atoll.config.loopback import is_loopback
 from atoll.errors import ConfigError
-from atoll_supervisor.settings import Settings, is_loopback, read_settings
+from atoll_supervisor.settings import Settings, read_settings
 
 
 class Machine:

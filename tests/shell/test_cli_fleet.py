@@ -102,7 +102,7 @@ async def test_an_unknown_name_is_exit_4_with_the_nearest(
 ) -> None:
     said = await run(api, tmp_path, command, "gidraagent", stdin="hello")
     assert (said.code, said.out) == (4, "")
-    assert "did you mean 'ghidraagent'?" in said.err
+    assert "did you mean `ghidraagent`?" in said.err
 
 
 @pytest.mark.parametrize("command", ["start", "stop", "restart"])

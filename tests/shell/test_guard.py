@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from atoll.config.loopback import is_loopback
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest, Server
 from atoll.http.guard import Guard, GuardRules
-from atoll.http.origins import host_allowed, host_name, is_loopback, judge_origin
+from atoll.http.origins import host_allowed, host_name, judge_origin
 from tests.fakes.ports import FakeModel, text
 from tests.fakes.serving import Served, serving
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 from atoll.adapters.lean_httpx import httpx
 from atoll.adapters.lines import MAX_LINE, LineSplitter
 from atoll.adapters.words import words_of
+from atoll.config.loopback import is_loopback
 from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused, UpstreamTimeout
 
 CONNECT_TIMEOUT = 5.0
@@ -25,7 +26,6 @@ IDLE = 3.0
 would otherwise close it in the very moment it is used again."""
 DRAIN = 0.2
 """Seconds for the last bytes of an answer that is already complete."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Peer(Struct, frozen=True, kw_only=True):
@@ -127,14 +127,9 @@ async def drain(lines: AsyncGenerator[bytes, None]) -> None:
                 pass
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL means this machine; then no proxy of the environment is asked."""
-    host = urlsplit(url).hostname or ""
-    return host in LOOPBACK or host.startswith("127.")
-
-
 def _client(peer: Peer) -> httpx.AsyncClient:
-    near = peer.socket is not None or is_loopback(peer.url)
+    # On this machine no proxy of the environment is asked.
+    near = peer.socket is not None or is_loopback(urlsplit(peer.url).hostname or "")
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     if peer.api_key:
         headers["Authorization"] = f"Bearer {peer.api_key}"

@@ -164,11 +164,11 @@ def _unknown(path: Path, known: Sequence[str], root: StructType) -> Fault:
 
 def _home(key: str, root: StructType) -> str:
     """`it belongs under [llm]`, when other tables of the document have this very key."""
-    tables = ((field.encode_name, option) for field in root.fields for option in _options(field.type))
     homes = [
-        f"[{name}]"
-        for name, table in tables
-        if isinstance(table, StructType) and any(key == one.encode_name for one in table.fields)
+        f"[{field.encode_name}]"
+        for field in root.fields
+        for table in _options(field.type)
+        if isinstance(table, StructType) and key in {one.encode_name for one in table.fields}
     ]
     return f"it belongs under {' or '.join(homes)}" if homes else ""
 

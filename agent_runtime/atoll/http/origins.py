@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
+from atoll.config.loopback import is_loopback
+
 Verdict = Literal["own", "allowed", "refused"]
 
 _HOST = re.compile(
@@ -25,14 +27,6 @@ def host_name(value: str) -> str:
     if found is None:
         return ""
     return found["v6"] or found["name"].removesuffix(".")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name to bind to can be reached from this machine only."""
-    if host.lower() == "localhost":
-        return True
-    address = _address(host)
-    return address is not None and address.is_loopback
 
 
 def host_allowed(name: str, *, bind_host: str, machine: str, allowed: Sequence[str]) -> bool:

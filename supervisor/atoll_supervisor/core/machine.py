@@ -107,6 +107,8 @@ def _on_wish(unit: Unit, event: ev.Wish, now: float) -> Step:
 
 
 def _on_start_asked(unit: Unit, now: float) -> Step:
+    if unit.spec is None:  # nothing good to run was ever read
+        return unit, ()
     match unit.phase:
         case Stopped() | Backoff() | Failed():
             return moves.wait(unit, now, "started by an operator")

@@ -1,0 +1,16 @@
+"""Which addresses only this machine can reach: both faces ask it before they bind."""
+
+import ipaddress
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a socket bound to this address or name.
+
+    Names under `.localhost` are loopback by RFC 6761; every other name may be
+    anybody's.
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        name = host.lower()
+        return name == "localhost" or name.endswith(".localhost")
