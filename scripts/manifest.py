@@ -107,15 +107,12 @@ def _row(key: Key) -> str:
 
 def later(key: Key) -> str:
     """What of the key waits for a later release: all, some of its words, or nothing."""
-    waiting = [value for value in samples(key) if is_pending(key, value)]
-    words = [f"`{value}`" for value in waiting if key.words and isinstance(value, str)]
-    if not waiting:
-        return ""
-    return (
-        f" *Later:* {', '.join(words)}."
-        if words and len(waiting) < len(samples(key))
-        else " *Later.*"
-    )
+    takes = samples(key)
+    waiting = [value for value in takes if is_pending(key, value)]
+    if key.words and 0 < len(waiting) < len(takes):
+        kinds = (f"`{value}`" if isinstance(value, str) else "a number" for value in waiting)
+        return f" *Later:* {', '.join(dict.fromkeys(kinds))}."
+    return " *Later.*" if waiting else ""
 
 
 def _options(kind: Type) -> tuple[Type, ...]:

@@ -41,6 +41,8 @@ BAD = [
     ("[llm]\ntemprature = 0.2", 4, 1, "did you mean `temperature`?"),
     ('[llm]\napi_key = "sk-1"', 4, 1, "did you mean `api_key_env`?"),
     ('[llm]\nqqqq = "x"', 4, 1, "known keys: api_key_env, base_url"),
+    ('model = "m"', 3, 1, "it belongs under [llm]"),
+    ("[budget]\ntimeout = 1", 4, 1, "it belongs under [tools] or [resources]"),
     ("llm = 3", 3, 1, "unknown key `llm` in [agent]"),
     ("version = 1", 3, 11, "`agent.version`: expected a string, got 1"),
     ("version = 1979-05-27", 3, 11, "got a date or time"),
@@ -68,6 +70,13 @@ BAD = [
     ('[deployment]\nport = "8100;rm"', 4, 8, 'a port from 1024 to 65535, got "8100;rm"'),
     ("[deployment]\nport = true", 4, 8, "a port from 1024 to 65535, got true"),
     ("[deployment]\nmax_restarts = -1", 4, 16, "from 0 to"),
+    ("[resources]\nhealth_check_interval = 0", 4, 25, "`resources.health_check_interval`: exp"),
+    (
+        "[resources]\nhealth_check_interval = 1\n[deployment]\nhealth_check_interval = 2",
+        4,
+        1,
+        "says the same as `deployment.health_check_interval`",
+    ),
     ("[deployment]\nrestart_window = 0", 4, 18, "greater than 0"),
     ('[deployment]\nauto_restart = "yes"', 4, 16, "`deployment.auto_restart`: expected true or"),
     ('[deployment]\nauto_restart = true\nrestart = "never"', 4, 1, "says the same as another"),
@@ -119,6 +128,9 @@ BAD = [
     ("name = 1", 3, 9, "is not valid TOML: cannot overwrite a value"),
     ('author = "me', 3, 13, "is not valid TOML: illegal character"),
     ("[llm", 3, 5, "is not valid TOML: expected ']'"),
+    ('[llm]\nsystem_prompt = """\nBe kind.', 4, 17, "is not valid TOML: unterminated string"),
+    ("[llm]\nmodel = '''x\n\"\"\"\n[io]", 4, 9, "is not valid TOML: unterminated string"),
+    ('[llm]\nmodel = "m"\n"""', 5, 3, "is not valid TOML"),
     ("x = " + "9" * 5000, 3, 5, "a number of more than 100 characters"),
     ("x = " + "[" * 600, 3, 26, "more than 20 brackets inside each other"),
     ("a" + ".b" * 9000 + " = 1", 3, 1, "a key of more than 8 parts"),
@@ -199,6 +211,13 @@ def test_a_long_line_is_shown_around_the_place(tmp_path: Path) -> None:
         '[mcp_servers.a]\nurl = 1\nheaders = {X = """\nHUSH""", Y = 2}',
         '[mcp_servers.a]\ncommand = 3\nargs = ["--token",\n"HUSH", 3]',
         '[mcp_servers]\na = {command = 1, env = {A = "HUSH"}}',
+        '[mcp_servers.a]\ncommand = "x"\nargs = ["-p", "HUSH", 3]',
+        '[mcp_servers.a]\ncommand = "x"\nargs = ["-p",\n"HUSH", "${NOT_SET}"]',
+        '[mcp_servers.a]\ncommand = "x -p HUSH"',
+        '[mcp_servers.a]\ncommand = "x"\n[mcp_servers.a.env]\nA = """\nHUSH',
+        "[llm]\nmodel = 1 # sk-proj-HUSH",
+        "[llm]\nmodel = ghp_HUSH",
+        "[llm]\nmodel = 1 # 0123456789abcdef0123456789abcdefHUSH",
     ],
 )
 def test_what_could_be_a_secret_is_never_shown(tmp_path: Path, text: str) -> None:
@@ -333,6 +352,7 @@ def test_the_source_systems_spellings_load(tmp_path: Path) -> None:
     manifest = loaded.manifest
     assert (manifest.deployment.restart, manifest.deployment.restart_delay) == ("never", 5)
     assert manifest.resources.max_concurrent_requests == 4
+    assert manifest.deployment.health_check_interval == 9
     assert manifest.mcp_servers["a"].env_file == ".env"
     servers = manifest.mcp_servers.values()
     assert [(s.type, s.timeout_seconds) for s in servers] == [("stdio", 60), ("http", 7)]
@@ -348,7 +368,8 @@ def legacy(**keys: object) -> str:
 def test_a_legacy_manifest_loads_with_its_name_in_either_place(tmp_path: Path) -> None:
     flat = load(tmp_path, legacy(name="Old", version="2", author=None), "agent.json")
     nested = load(tmp_path, legacy(agent={"name": "Old", "version": "2"}), "agent.json")
-    assert flat.manifest == nested.manifest
+    both = load(tmp_path, legacy(name="Old", version="2", agent=None), "agent.json")
+    assert flat.manifest == nested.manifest == both.manifest
     assert flat.given == nested.given == {"agent.name", "agent.version"}
 
 
@@ -379,6 +400,7 @@ def test_a_legacy_manifest_brings_its_mcp_servers(tmp_path: Path) -> None:
         ("[]", "agent.json:1:1", "must be a JSON object"),
         ("{}", "agent.json:1:1", "[agent] needs the key `name`"),
         ('{"agent": 3}', "agent.json:1:11", "expected a table, got 3"),
+        ('{"name": "x", "capabilities": [null]}', "agent.json:1:32", "a string, got null"),
         ('{"name": NaN}', "agent.json:1:10", "not valid JSON"),
         ('{"name": 1e999}', "agent.json:1:16", "not valid JSON"),
         ('{"x": ' + "[" * 5000, "agent.json:1:27", "brackets"),
@@ -395,6 +417,13 @@ def test_mistakes_of_both_legacy_files_are_told_together(tmp_path: Path) -> None
     (tmp_path / "mcp.json").write_text('{"servers":\n {"x": {"timeout": 0}}}')
     found = problems(tmp_path, '{"name": "x", "a": 1}', "agent.json")
     assert [p.where for p in found] == ["agent.json:1:15", "mcp.json:2:3", "mcp.json:2:20"]
+
+
+def test_an_mcp_file_with_another_key_is_told_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "mcp.json").write_text('{"mcpServers": {}}')
+    (problem,) = problems(tmp_path, '{"name": "x"}', "agent.json")
+    assert (problem.where, problem.message) == ("mcp.json:1:1", "needs [servers]")
+    assert '{"servers": {' in problem.hint
 
 
 def test_the_ollama_configuration_is_read(tmp_path: Path) -> None:

@@ -3,10 +3,54 @@
 from pathlib import Path
 
 import pytest
+from scripts import manifest
 
 from atoll.config.load import load_manifest
 from atoll.config.pending import pending
 from tests.core.manifests import FULL
+
+ACTED_ON = frozenset(
+    {
+        "agent.name",
+        "agent.version",
+        "agent.description",
+        "agent.author",
+        "agent.license",
+        "agent.capabilities",
+        "llm.provider",
+        "llm.base_url",
+        "llm.port",
+        "llm.model",
+        "llm.api_key_env",
+        "llm.system_prompt",
+        "llm.temperature",
+        "llm.top_p",
+        "llm.max_tokens",
+        "llm.request_timeout",
+        "llm.script",
+        "tools.python",
+        "tools.allow",
+        "tools.timeout",
+        "tools.max_result_chars",
+        "loop.max_steps",
+        "server.allowed_origins",
+        "server.allowed_hosts",
+        "session.timeout_minutes",
+        "io.input",
+        "io.output",
+        "resources.max_concurrent_requests",
+        "resources.max_queue",
+        "deployment.port",
+        "deployment.restart",
+        "deployment.max_restarts",
+        "deployment.restart_window",
+        "deployment.restart_delay",
+        "deployment.stop_timeout",
+        "deployment.start_timeout",
+        "deployment.health_check_interval",
+    }
+)
+"""What this release does something with; a new key goes in here or is told."""
 
 HEAD = '[agent]\nname = "X"\n'
 
@@ -25,6 +69,7 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
         ("[sandbox]\nprocesses = 64", "[sandbox]"),
         ("[budget]\ncalls_per_turn = 5", "[budget]"),
         ("[dependencies]\npackages = []", "[dependencies]"),
+        ("[dependencies]", "[dependencies]"),
         ("[tools]\nexecute_code = true", "tools.execute_code = true"),
         ("[loop]\nplanning_interval = 2", "loop.planning_interval = 2"),
         ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
@@ -65,6 +110,16 @@ def test_a_key_that_waits_for_a_later_release_is_named(
 )
 def test_what_is_acted_on_is_not_named(tmp_path: Path, text: str) -> None:
     assert told(tmp_path, f"{HEAD}{text}\n") == ()
+
+
+def test_every_key_is_acted_on_or_told() -> None:
+    """Nothing of the schema is silently ignored."""
+    silent = {
+        key.path
+        for key in manifest.keys()
+        if not any(manifest.is_pending(key, value) for value in manifest.samples(key))
+    }
+    assert silent == ACTED_ON
 
 
 def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from atoll.errors import ConfigError
-from atoll_supervisor.shell.files import private_directory, write_durably
+from atoll_supervisor.shell.files import private_directory, write_beside
 
 
 def test_missing_directories_are_made_for_us_alone(tmp_path):
@@ -41,11 +41,10 @@ def test_a_symlink_or_a_file_is_refused(tmp_path):
             private_directory(tmp_path / name)
 
 
-def test_a_durable_write_replaces_the_whole_file(tmp_path):
-    """Content and mode are the new ones, and nothing else is left."""
+def test_a_file_written_beside_is_private_and_leaves_the_old_one_alone(tmp_path):
+    """Until it is renamed over it."""
     path = tmp_path / "x"
-    path.write_text("a long old content")
-    write_durably(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.iterdir()) == [path]
+    path.write_text("old")
+    fresh = write_beside(path, b"new")
+    assert (path.read_text(), fresh.read_text()) == ("old", "new")
+    assert fresh.stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from atoll.errors import ConfigError
-from atoll_supervisor.shell.token import ensure_token, matches, read_token, rotate_token
+from atoll_supervisor.shell.token import ensure_token, matches, read_token
 
 
 def test_a_token_is_made_once(tmp_path):
@@ -29,16 +29,6 @@ def test_the_umask_does_not_matter(tmp_path, umask):
     finally:
         os.umask(before)
     assert (tmp_path / "state" / "token").stat().st_mode & 0o777 == 0o600
-
-
-def test_rotation_replaces_it(tmp_path):
-    """The old token is worthless at once."""
-    path = tmp_path / "token"
-    old = ensure_token(path)
-    new = rotate_token(path)
-    assert read_token(path) == new != old
-    assert matches(new, new)
-    assert not matches(new, old)
 
 
 def test_a_planted_symlink_is_not_followed(tmp_path):

@@ -40,7 +40,7 @@ MEANINGS: Mapping[str, str] = {
     "Tools.allow": "Names of the tools that exist for the model; * is any.",
     "Tools.timeout": "Seconds of one call.",
     "Tools.max_result_chars": "A longer result is cut with a marker.",
-    "Loop.max_steps": "Steps of one turn; then one last answer is forced.",
+    "Loop.max_steps": "Steps of one turn, 10 when left out; then one last answer is forced.",
     "Loop.planning_interval": "A planning step every so many steps; 0 is none.",
     "McpServer.type": "How the server is reached.",
     "McpServer.command": "For stdio: a program on PATH, or an absolute path.",

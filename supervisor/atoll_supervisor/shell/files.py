@@ -24,22 +24,12 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file so that a crash at any moment leaves the old or the new one; raises OSError.
-
-    Write beside, fsync, rename, fsync the directory (rename(2), fsync(2)).
-    """
-    fresh = write_beside(path, data, mode)
-    try:
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
-
-
 def write_beside(path: Path, data: bytes, mode: int = 0o600) -> Path:
-    """A new, synced file next to `path`, whatever the umask is; raises OSError, leaving nothing."""
+    """A new, synced file next to `path`, to be renamed over it, whatever the umask is.
+
+    Write, fsync; the caller renames and syncs the directory (rename(2),
+    fsync(2)). Raises OSError, leaving nothing.
+    """
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(fresh, flags, mode)

@@ -8,12 +8,7 @@ import stat
 from pathlib import Path
 
 from atoll.errors import ConfigError, Problem
-from atoll_supervisor.shell.files import (
-    private_directory,
-    sync_directory,
-    write_beside,
-    write_durably,
-)
+from atoll_supervisor.shell.files import private_directory, sync_directory, write_beside
 
 _MAX = 4096
 
@@ -30,13 +25,6 @@ def ensure_token(path: Path) -> str:
     finally:
         fresh.unlink()
     sync_directory(path.parent)
-    return token
-
-
-def rotate_token(path: Path) -> str:
-    """Replace the token; who presents the old one is refused from now on."""
-    token = secrets.token_urlsafe(32)
-    write_durably(path, token.encode() + b"\n")
     return token
 
 
@@ -70,7 +58,7 @@ def _check(path: Path, status: os.stat_result) -> None:
         raise _fault(path, f"the token belongs to uid {status.st_uid}", "remove it, or chown it")
     if status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
-        hint = f"chmod 600 {path}; or make a new one with `atoll token rotate`"
+        hint = f"chmod 600 {path}; or remove it: the next `atoll up` makes a new one"
         raise _fault(path, f"others may read or change the token (mode {mode:04o})", hint)
 
 
