@@ -54,7 +54,7 @@ class Key(Struct, frozen=True):
         return words_of(self.options)
 
 
-def keys() -> Iterator[Key]:
+def every_key() -> Iterator[Key]:
     """Every key of every table, in the order of the Structs."""
     for table in struct_type(Manifest).fields:
         for option in _options(table.type):
@@ -84,7 +84,7 @@ def is_pending(key: Key, value: JsonValue) -> bool:
 
 def tables() -> str:
     """The generated part of the page."""
-    every = list(keys())
+    every = list(every_key())
     headers = dict.fromkeys(key.table for key in every)
     return "\n".join(_table(name, [key for key in every if key.table == name]) for name in headers)
 

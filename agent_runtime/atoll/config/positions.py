@@ -12,6 +12,7 @@ and the places found until then still serve its message.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ _STRING = re.compile(
     re.DOTALL,
 )
 _PLAIN = re.compile(r"[^,\]\}\n#]++")
+_LONG_ESCAPE = re.compile(r"\\(?:U([0-9A-Fa-f]{8})|.)")
 _NUMBER = re.compile(r"[+-]?[0-9]")
 
 
@@ -242,8 +244,13 @@ class _Scanner:
 
 
 def _unquoted(part: str) -> str:
-    r"""A quoted key's name; one with `\U…` keeps its escapes and is placed at its table."""
+    r"""A quoted key's name: JSON's, but for a bare tab and `\U0001F600`."""
     try:
-        return json.decode(part, type=str)
+        return json.decode(_LONG_ESCAPE.sub(_short, part).replace("\t", "\\t"), type=str)
     except DecodeError:
         return part
+
+
+def _short(found: re.Match[str]) -> str:
+    code = int(found[1], 16) if found[1] else 0
+    return json.encode(chr(code)).decode()[1:-1] if 0 < code <= sys.maxunicode else found[0]

@@ -14,7 +14,7 @@ _WHOLE = frozenset({"env", "headers", "args", "command"})
 _HARMLESS = ("max_tokens", "tokens_per_turn", "tokens_per_session", "author")
 """Keys of the schema that only sound like secrets."""
 _IN_URL = re.compile(r"//[^\s/@\"']*+@")
-_ISSUED = re.compile(r"\b(?:sk|pk|gh[a-z]|glpat|hf|xox[a-z]|AKIA|eyJ)[-_A-Za-z0-9]{6}")
+_ISSUED = re.compile(r"\b(?:(?:sk|pk|glpat|xox[a-z])-|(?:gh[a-z]|hf)_|AKIA|eyJ)[-_A-Za-z0-9]{4}")
 """How well-known services begin the keys they hand out."""
 _RUN = re.compile(r"[A-Za-z0-9+_-]{32,}+")
 

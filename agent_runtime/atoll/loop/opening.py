@@ -1,6 +1,6 @@
 """From a loaded manifest to an agent that can take turns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,7 +9,7 @@ from atoll.adapters.choose import Choice, choose, make_model
 from atoll.adapters.clock import SystemClock
 from atoll.adapters.python_tools import PythonTools, load_tools
 from atoll.adapters.session_store import SqliteSessions
-from atoll.config.legacy import read_ollama_config
+from atoll.config.legacy import read_mcp_json, read_ollama_config
 from atoll.config.llm_defaults import LlmDefaults, filled
 from atoll.config.load import Loaded
 from atoll.config.manifest import Manifest
@@ -31,7 +31,7 @@ async def open_agent(
     cannot be imported.
     """
     folder = loaded.path.parent
-    for sentence in pending(loaded):
+    for sentence in (*pending(loaded), *_mcp_json(loaded, environ)):
         warn(sentence)
     defaults = read_ollama_config(Path(environ.get("HOME", "/")))
     choice = await choose(loaded.manifest.llm, defaults, environ, places, folder)
@@ -57,6 +57,15 @@ def _manifest(loaded: Loaded, defaults: LlmDefaults, choice: Choice) -> Manifest
         return loaded.manifest
     llm = filled(loaded.manifest.llm, defaults, loaded.given)
     return msgspec.structs.replace(loaded.manifest, llm=llm)
+
+
+def _mcp_json(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
+    """The source system's mcp.json, beside the manifest or in the working directory."""
+    paths = {path.absolute() for path in (loaded.path.with_name("mcp.json"), Path("mcp.json"))}
+    for path in sorted(path for path in paths if path.is_file()):
+        if not loaded.manifest.mcp_servers:
+            names = ", ".join(read_mcp_json(path, environ))
+            yield f"{path} names the MCP servers {names}; this release does not act on it yet"
 
 
 def _spoken(choice: Choice) -> str:
