@@ -188,7 +188,8 @@ def _host(value: object) -> str:
     """An address or name to listen at; the source system's `localhost` is IPv4's."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._:%\[\]-]+", value):
         raise ValueError("an address or a host name")
-    return "127.0.0.1" if value == "localhost" else value
+    name = value.strip("[]")
+    return "127.0.0.1" if name.lower() == "localhost" else name
 
 
 def _port(value: object) -> int:
@@ -249,7 +250,8 @@ def _placed(value: object, base: Path, home: Path) -> Path:
 
 def _check_reach(settings: Settings) -> None:
     if settings.auth == "none" and not is_loopback(settings.host):
-        where = settings.origins.get("host", "--host")
+        where, auth = (settings.origins.get(key, f"--{key}") for key in ("host", "auth"))
+        given = "--auth none" if auth == "--auth" else f'auth "none" of {auth}'
         message = f"{settings.host}: a bind address other than loopback needs a token"
-        hint = "drop --auth none, or use --host 127.0.0.1"
+        hint = f"drop {given}, or use --host 127.0.0.1"
         raise ConfigError(Problem(file=where, message=message, hint=hint))

@@ -196,6 +196,14 @@ def test_a_bind_beyond_loopback_needs_a_token(machine: Machine, host: str) -> No
     assert "a bind address other than loopback needs a token" in said
     assert "drop --auth none, or use --host 127.0.0.1" in said
     assert machine.settings(flags={"host": host}).host == host
+    said = machine.refused(ATOLL_HOST=host, ATOLL_AUTH="none")
+    assert said.startswith(f"ATOLL_HOST: {host}: ")
+    assert 'drop auth "none" of ATOLL_AUTH, or use' in said
+
+
+@pytest.mark.parametrize(("given", "host"), [("LocalHost", "127.0.0.1"), ("[::1]", "::1")])
+def test_an_address_can_be_bound_as_it_is_read(machine: Machine, given: str, host: str) -> None:
+    assert machine.settings(ATOLL_HOST=given).host == host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost", "a.localhost"])

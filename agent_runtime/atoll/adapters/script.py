@@ -40,7 +40,6 @@ from atoll.errors import ConfigError, Problem
 from atoll.ports import Capability
 from atoll.wire.json import JsonObject
 
-DEFAULT_FILE = "script.toml"
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 

@@ -9,7 +9,6 @@ import re
 import unicodedata
 
 MAX_NAME = 64
-SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _FORBIDDEN = frozenset("/\\")
 _RUNS = re.compile(r"[^a-z0-9_-]+")
 
