@@ -12,12 +12,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from atoll.config.check import MANIFESTS
 from atoll.config.load import Loaded, load_manifest, problem_at
 from atoll.config.names import slug_of
 from atoll.errors import ConfigError, Problem
-
-MANIFESTS = ("agent.toml", "agent.json")
-"""In the order of preference."""
 
 
 class Broken(Struct, frozen=True):
