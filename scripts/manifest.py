@@ -58,10 +58,10 @@ def every_key() -> Iterator[Key]:
     """Every key of every table, in the order of the Structs."""
     for table in struct_type(Manifest).fields:
         for option in _options(table.type):
-            is_rows = isinstance(option, DictType)
-            kind = option.value_type if is_rows else option
+            kind, name = option, table.encode_name
+            if isinstance(option, DictType):
+                kind, name = option.value_type, f"{name}.<name>"
             assert isinstance(kind, StructType)
-            name = f"{table.encode_name}.<name>" if is_rows else table.encode_name
             yield from (Key(name, kind.cls.__name__, field) for field in kind.fields)
 
 
