@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import uvloop
 
 from atoll import __version__
+from atoll.adapters.private import private_directory
 from atoll.config.loopback import is_loopback
 from atoll.config.places import Places
 from atoll.errors import AtollError, ConfigError, Problem
@@ -25,7 +26,6 @@ from atoll_supervisor.core.effects import Record
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
 from atoll_supervisor.settings import Settings
-from atoll_supervisor.shell.files import private_directory
 from atoll_supervisor.shell.journal import Journal
 from atoll_supervisor.shell.lock import Lock
 from atoll_supervisor.shell.plan import Planner

@@ -1,42 +1,67 @@
-"""Runtime folders are ours alone."""
+"""Directories that nobody else may put anything into."""
 
 import os
-from pathlib import Path
 
 import pytest
 
-from atoll.adapters.private import private_folder
+from atoll.adapters.private import private_directory
 from atoll.errors import ConfigError
 
 
-def test_a_folder_is_made_private(tmp_path: Path):
-    folder = private_folder(tmp_path / "a" / "b")
-    assert folder.stat().st_mode & 0o777 == 0o700
+def test_missing_directories_are_made_for_us_alone(tmp_path):
+    """Every one that had to be made is 0700."""
+    made = private_directory(tmp_path / "a" / "b")
+    assert [path.stat().st_mode & 0o777 for path in (made, made.parent)] == [0o700, 0o700]
 
 
-def test_our_own_open_folder_is_closed(tmp_path: Path):
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o775, 0o722])
+def test_a_directory_that_others_may_write_to_is_refused_and_left_as_it_is(tmp_path, mode):
+    """`--state-dir /tmp` as root must not lock everybody out of /tmp."""
+    place = tmp_path / "a"
+    place.mkdir()
+    place.chmod(mode)
+    with pytest.raises(ConfigError, match="others may write"):
+        private_directory(place)
+    assert place.stat().st_mode & 0o7777 == mode
+
+
+def test_a_directory_that_others_may_only_read_is_taken_as_it_is(tmp_path):
+    """A home or a checkout keeps its mode."""
     (tmp_path / "a").mkdir(mode=0o755)
-    assert private_folder(tmp_path / "a").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "a").chmod(0o755)
+    assert private_directory(tmp_path / "a").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_link_is_refused(tmp_path: Path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(ConfigError, match="is not a folder"):
-        private_folder(tmp_path / "link")
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a directory away needs root")
+@pytest.mark.parametrize("given_away", ["a", "a/b"])
+def test_a_directory_of_somebody_else_is_refused(tmp_path, given_away):
+    """Nor may the one above it be theirs, who could then swap ours."""
+    private_directory(tmp_path / "a" / "b")
+    os.chown(tmp_path / given_away, 65534, 65534)
+    with pytest.raises(ConfigError, match="uid 65534"):
+        private_directory(tmp_path / "a" / "b")
 
 
-def test_a_file_in_its_place_is_refused(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be made|is not a folder"):
-        private_folder(tmp_path / "file")
+def test_a_file_is_refused(tmp_path):
+    """Also as the place to make a directory in."""
+    (tmp_path / "file").touch()
+    for name in ("file", "file/below"):
+        with pytest.raises(ConfigError):
+            private_directory(tmp_path / name)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_folder_of_another_user_is_refused(tmp_path: Path):
-    (tmp_path / "theirs").mkdir()
-    os.chown(tmp_path / "theirs", 12345, 12345)
-    with pytest.raises(ConfigError, match="belongs to another user"):
-        private_folder(tmp_path / "theirs")
-    with pytest.raises(ConfigError, match="belongs to another user"):
-        private_folder(tmp_path / "theirs" / "below")
+def test_a_symlink_of_our_own_is_followed(tmp_path):
+    """With DynamicUser= systemd makes /var/lib/atoll a symlink to private/atoll."""
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    assert private_directory(tmp_path / "link").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a link away needs root")
+def test_a_symlink_of_somebody_else_is_refused(tmp_path):
+    """A planted link does not become our directory."""
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    os.chown(tmp_path / "link", 65534, 65534, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="symlink of somebody else"):
+        private_directory(tmp_path / "link")

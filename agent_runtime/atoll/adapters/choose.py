@@ -11,7 +11,7 @@ from atoll.adapters.host import Host, OwnHost, SupervisedHost, host_socket
 from atoll.adapters.local import LocalModel, host_peer
 from atoll.adapters.ollama import OllamaModel, ollama_peer
 from atoll.adapters.openai import OpenAIModel, openai_peer
-from atoll.adapters.private import private_folder
+from atoll.adapters.private import private_directory
 from atoll.adapters.scripted import ScriptedModel, load_script
 from atoll.config.llm_defaults import LlmDefaults
 from atoll.config.manifest import Llm
@@ -69,7 +69,7 @@ def _local(
     if not has_engine():
         hint = "provider local needs the extra: pip install 'atoll[local]'"
         raise _bad("[llm] provider", "the engine xllamacpp is not installed", hint)
-    private_folder(places.runtime)
+    private_directory(places.runtime)
     socket, timeout = host_socket(places, gguf), llm.request_timeout
     host: Host = OwnHost(gguf, choice.model, socket, environ, timeout)
     if "ATOLL_SUPERVISED" in environ:

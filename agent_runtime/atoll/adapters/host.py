@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from atoll.adapters.private import private_folder
+from atoll.adapters.private import private_directory
 from atoll.config.places import Places
 from atoll.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 
@@ -122,7 +122,7 @@ class OwnHost:
     async def _start(self) -> None:
         if await is_served(self._socket):
             return
-        private_folder(self._socket.parent)
+        private_directory(self._socket.parent)
         reading, writing = os.pipe()
         try:
             self._child = await self._spawn(writing)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from atoll.adapters.gguf import read_gguf
 from atoll.adapters.parent import die_with_parent
-from atoll.adapters.private import private_folder
+from atoll.adapters.private import private_directory
 from atoll.adapters.pulled import find_pulled
 from atoll.adapters.ready import tell_ready
 from atoll.config.places import places_of
@@ -66,7 +66,7 @@ def _serving(wish: Wish, environ: Mapping[str, str]) -> Serving:
 
 def claim(path: Path) -> None:
     """Make room for our socket; raises ConfigError when another host serves there."""
-    private_folder(path.parent)
+    private_directory(path.parent)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))

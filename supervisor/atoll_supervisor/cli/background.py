@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from atoll.adapters.private import private_directory
 from atoll_supervisor.cli.client import Address, Management
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.core.answers import Startup
-from atoll_supervisor.shell.files import private_directory
 
 POLL = 0.1
 """Seconds between two questions whether the daemon is up."""

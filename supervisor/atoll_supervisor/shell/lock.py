@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from atoll.adapters.private import private_directory
 from atoll.errors import AtollError
-from atoll_supervisor.shell.files import private_directory
 from atoll_supervisor.shell.proc import stat_of
 
 _TRIES = 5

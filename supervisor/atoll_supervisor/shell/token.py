@@ -7,8 +7,9 @@ import secrets
 import stat
 from pathlib import Path
 
+from atoll.adapters.private import private_directory
 from atoll.errors import ConfigError, Problem
-from atoll_supervisor.shell.files import private_directory, sync_directory, write_beside
+from atoll_supervisor.shell.files import sync_directory, write_beside
 
 _MAX = 4096
 
