@@ -8,15 +8,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import uvloop
 
 from atoll import __version__
 from atoll.adapters.private import private_directory
-from atoll.config.loopback import is_loopback
+from atoll.config.loopback import authority, is_loopback
 from atoll.config.places import Places
-from atoll.errors import AtollError, ConfigError, Problem
+from atoll.errors import ConfigError, Problem
 from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
@@ -33,7 +35,7 @@ from atoll_supervisor.shell.token import ensure_token
 
 API_STOP_TIMEOUT = 5.0
 """Seconds that management requests get to finish when the daemon goes down."""
-SETTLE_LIMIT = 30.0
+SETTLE_LIMIT = 10.0
 """Seconds after which `started` is told although some unit is still on its way up."""
 
 Started = Callable[[Sequence[Row], str], None]
@@ -76,7 +78,8 @@ class Daemon:
         self._started = started
         self._leave = asyncio.Event()
         self._settled = False
-        self._url = f"http://{settings.host}:{settings.api_port}"
+        self._on_terminal = sys.stdin.isatty()  # asked now: a terminal that hung up denies it
+        self._url = f"http://{authority(settings.host, settings.api_port)}"
         self._planner = Planner(settings.agents_dir, settings.max_agents, places, dict(os.environ))
         self._look = asyncio.Event()
         self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
@@ -102,8 +105,10 @@ class Daemon:
             group.create_task(server.serve())
             background = [group.create_task(self._fleet.run()), group.create_task(self._reload())]
             group.create_task(self._announce())
-            await self._leave.wait()
-            await self._fleet.shut_down()
+            try:
+                await self._leave.wait()
+            finally:  # also when one of the tasks failed: agents are drained, not cut off
+                await self._fleet.shut_down()
             for task in background:
                 task.cancel()
             await server.drain()
@@ -119,7 +124,7 @@ class Daemon:
             say("reading the agents directory again")
             try:
                 await self._discover()
-            except AtollError as error:
+            except Exception as error:  # noqa: BLE001  a look that fails must not end the fleet
                 say(f"{error}; everything stays as it is")
 
     def _server(self, sock: socket.socket) -> HttpServer:
@@ -142,7 +147,15 @@ class Daemon:
             say(f"some agents are still starting after {SETTLE_LIMIT:.0f} s")
         self._settled = True
         if not self._leave.is_set():
+            self._show()
+
+    def _show(self) -> None:
+        """Tell that everything is up; a reader that is gone (`atoll up | head`) is no fault."""
+        try:
             self._started(self._fleet.rows(), self._url)
+        except OSError:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 1)
 
     def _tell(self, slug: str, record: Record) -> None:
         """A transition as a log line; a first start that goes well is told by the start-up text."""
@@ -157,7 +170,7 @@ class Daemon:
 
     def _hung_up(self) -> None:
         """A terminal that is gone ends what it showed; to a daemon, SIGHUP means: look again."""
-        if sys.stdin.isatty():
+        if self._on_terminal:
             self._asked_to_leave()
         else:
             self._look.set()
@@ -169,6 +182,7 @@ class Daemon:
 
 
 def say(text: str) -> None:
-    """One line of the daemon's own log, on standard error."""
+    """One line of the daemon's own log, on standard error; one that nobody can read is lost."""
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    print(f"{stamp} {text}", file=sys.stderr, flush=True)  # noqa: T201
+    with suppress(OSError):  # a closed terminal, a full disk, a reader that went away
+        os.write(2, f"{stamp} {text}\n".encode(errors="backslashreplace"))

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -12,8 +13,8 @@ from tests.arch.tree import ROOT
 
 
 @pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Names of the files in a wheel that is built offline from a copy of the tree."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
+    """A wheel that is built offline from a copy of the tree."""
     pytest.importorskip("hatchling", reason="wants the Python package hatchling (make setup)")
     copy, out = tmp_path_factory.mktemp("tree") / "atoll", tmp_path_factory.mktemp("wheel")
     hidden = shutil.ignore_patterns(".*", "__pycache__", "node_modules")
@@ -28,8 +29,13 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "--no-index",
     ]
     subprocess.run([*command, "-qq", "-w", out, copy], check=True, timeout=50)
-    (wheel,) = out.iterdir()
-    return ZipFile(wheel).namelist()
+    (path,) = out.iterdir()
+    return ZipFile(path)
+
+
+@pytest.fixture(scope="module")
+def names(wheel: ZipFile) -> list[str]:
+    return wheel.namelist()
 
 
 def test_only_the_two_packages_are_packaged(names: list[str]) -> None:
@@ -52,5 +58,12 @@ def test_types_and_licence_come_along(names: list[str]) -> None:
     assert any(Path(name).name == "LICENSE" for name in names)
 
 
-def test_both_commands_and_the_fleet_entry_point_are_declared(names: list[str]) -> None:
-    assert any(name.endswith(".dist-info/entry_points.txt") for name in names)
+def test_both_commands_and_the_fleet_entry_point_are_declared(wheel: ZipFile) -> None:
+    (path,) = [name for name in wheel.namelist() if name.endswith("/entry_points.txt")]
+    declared = ConfigParser()
+    declared.read_string(wheel.read(path).decode())
+    assert dict(declared["console_scripts"]) == {
+        "atoll": "atoll.__main__:main",
+        "atoll-supervisor": "atoll_supervisor.cli:main",
+    }
+    assert dict(declared["atoll.commands"]) == {"fleet": "atoll_supervisor.cli:main"}

@@ -102,15 +102,17 @@ class Daemon:
             "ATOLL_AGENTS_DIR": str(self.agents),
         }
 
-    def start(self, *, settled: bool = True) -> "Daemon":
+    def start(
+        self, *, settled: bool = True, stdout: int | None = None, stderr: int | None = None
+    ) -> "Daemon":
         """Start it and wait for its start-up text (or only for its API)."""
         self.out.write_bytes(b"")
         with self.log.open("ab") as log, self.out.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "atoll_supervisor", "up", *self.flags],
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=log,
+                stdout=out if stdout is None else stdout,
+                stderr=log if stderr is None else stderr,
                 env=self.environment,
                 cwd=self.agents.parent,
             )

@@ -323,3 +323,81 @@ def test_agents_over_the_limit_are_refused_by_name(daemon: Daemon, tmp_path: Pat
     with running(daemon):
         assert daemon.row("customagent")["status"] == "running"
         assert "max_agents is 1" in str(daemon.row("ghidraagent")["reason"])
+
+
+@pytest.mark.parametrize("deaf", ["stdout", "stderr"])
+def test_a_reader_that_went_away_takes_nothing_down(daemon: Daemon, deaf: str) -> None:
+    """As in `atoll up | head -1`, or with the terminal closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        daemon.start(settled=False, **{deaf: writer})
+        pid = daemon.wait_for("customagent", phase="running")["pid"]
+        daemon.wait_for("ghidraagent", phase="running")
+        os.kill(int(str(pid)), signal.SIGKILL)
+        daemon.wait_for("customagent", phase="running", restarts=1)
+        children = daemon.tree()
+        assert daemon.stop() == 0
+        assert not any(child.is_running() for child in children)
+    finally:
+        os.close(writer)
+        daemon.stop(signal.SIGKILL)
+
+
+def test_a_full_disk_under_its_own_log_takes_nothing_down(daemon: Daemon) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        daemon.start(settled=False, stderr=full)
+        daemon.wait_for("customagent", phase="running")
+        assert daemon.stop() == 0
+    finally:
+        os.close(full)
+        daemon.stop(signal.SIGKILL)
+
+
+def test_two_agents_of_one_name_are_told_also_when_their_folders_have_one_slug(
+    daemon: Daemon,
+) -> None:
+    add_agent(daemon.agents, "Twin", folder="Twin")
+    add_agent(daemon.agents, "twin", folder="twin")
+    with running(daemon):
+        second = daemon.row("twin.2")
+        assert second["status"] == "failed"
+        assert "has the same key (twin) as" in str(second["reason"])
+        assert "same key (twin)" in daemon.out.read_text()
+        assert daemon.row("twin")["status"] == "running"
+
+
+def test_the_daemons_own_port_is_no_agents(daemon: Daemon) -> None:
+    add_agent(daemon.agents, "Greedy", f"[deployment]\nport = {daemon.api_port}\n")
+    with running(daemon):
+        assert "is the daemon's own" in str(daemon.row("greedy"))
+        assert daemon.row("customagent")["status"] == "running"
+
+
+def test_a_state_directory_of_others_is_refused_and_left_as_it_is(daemon: Daemon) -> None:
+    daemon.state.mkdir()
+    daemon.state.chmod(0o1777)
+    refused = daemon.run("up")
+    assert refused.returncode == 5
+    assert "others may write" in refused.stderr
+    assert daemon.state.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_state_directory_behind_a_link_of_our_own_serves(daemon: Daemon, tmp_path: Path) -> None:
+    """systemd gives such a one to a service with DynamicUser=."""
+    (tmp_path / "private").mkdir(mode=0o700)
+    daemon.state.symlink_to("private")
+    with running(daemon):
+        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
+
+
+def test_it_serves_on_ipv6_loopback(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "--host", "::1")
+    daemon.url = f"http://[::1]:{daemon.api_port}"
+    add_agent(daemon.agents, "Six")
+    with running(daemon):
+        assert f"Management: {daemon.url}" in daemon.out.read_text()
+        row = daemon.row("six")
+        assert row["url"] == f"http://[::1]:{daemon.base_port}"
+        assert httpx.get(f"{row['url']}/api/version").status_code == 200

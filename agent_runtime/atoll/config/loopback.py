@@ -14,3 +14,8 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         name = host.lower()
         return name == "localhost" or name.endswith(".localhost")
+
+
+def authority(host: str, port: int) -> str:
+    """`host:port` as it stands in a URL; an IPv6 address goes into brackets (RFC 3986 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from atoll.config.loopback import authority
 from atoll_supervisor.core.phases import (
     Backoff,
     Ended,
@@ -87,7 +88,7 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         reason=reason_of(unit.phase),
         port=port,
         pid=pid_of(unit),
-        url=f"http://{host}:{port}" if port else None,
+        url=f"http://{authority(host, port)}" if port else None,
         model=seen.model or card.model,
         backend=seen.backend or card.backend,
         version=card.version,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from atoll.config.names import slug_of, without_tag
+from atoll.config.names import name_fault, slug_of, without_tag
 from atoll.config.suggest import did_you_mean
 from atoll.errors import NotFound
 from atoll_supervisor.core import events as ev
-from atoll_supervisor.core.effects import Kill, Record
+from atoll_supervisor.core.effects import Kill, Record, Spawn
 from atoll_supervisor.core.fleet import Fleet, Orders, shut_down, step, unwanted
 from atoll_supervisor.core.phases import Unit, is_live
 from atoll_supervisor.core.reconcile import Broken, reconcile
@@ -28,6 +28,8 @@ from atoll_supervisor.loop.waiters import Arrived, Waiters, is_at_rest, serves_o
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.journal import FleetRecord, Journal, UnitRecord
 
+SAVE_AGAIN = 5.0
+"""Seconds between two tries to write a state that could not be written."""
 TIDY_EVERY = 5.0
 """Seconds between two looks for zombies that units left to us."""
 
@@ -63,6 +65,8 @@ class FleetLoop:
         self._host = host
         self._journal = journal
         self._saved = record.record
+        self._save_again_at = 0.0
+        self._save_fault = ""
         self._fleet = Fleet(unwanted=frozenset(stopped))
         self._inbox: deque[tuple[str, ev.Event]] = deque()
         self._draining = False
@@ -164,8 +168,14 @@ class FleetLoop:
             self._waiters.look(concerned, self._fleet.units.get(concerned))
 
     def _perform(self, orders: Orders) -> None:
-        for order in orders:
-            self._hands.perform(order.slug, order.effect)
+        """Perform each order; one that fails must not take those after it along."""
+        for slug, effect in ((order.slug, order.effect) for order in orders):
+            try:
+                self._hands.perform(slug, effect)
+            except Exception as error:  # noqa: BLE001  whatever it is, the fleet goes on
+                self._machine.warn(f"{slug}: cannot perform {effect}: {error}")
+                if isinstance(effect, Spawn):
+                    self.post(slug, ev.SpawnFailed(effect.generation, str(error)))
 
     async def _ask(self, name: str, event: ev.Event, arrived: Arrived, *, wait: bool) -> Row:
         slug = self._unit(name).slug
@@ -182,10 +192,12 @@ class FleetLoop:
         while True:
             await asyncio.sleep(TIDY_EVERY)
             self._hands.tidy()
+            self._save()
 
     def _unit(self, name: str) -> Unit:
         units = self._fleet.units
-        unit = units.get(name) or units.get(slug_of(without_tag(name)))
+        slug = "" if name_fault(without_tag(name)) else slug_of(without_tag(name))
+        unit = units.get(name) or units.get(slug)
         if unit is None:
             hint = did_you_mean(slug_of(name), units) or "`atoll ps` lists them"
             raise NotFound(f"there is no agent {name!r}; {hint}")
@@ -209,9 +221,16 @@ class FleetLoop:
                 for slug in sorted(ports.keys() | stopped)
             }
         )
-        if record == self._saved:
-            return
-        if self._journal.save(record):
+        if record != self._saved and self._machine.now() >= self._save_again_at:
+            self._write(record)
+
+    def _write(self, record: FleetRecord) -> None:
+        """Try at most every few seconds on a disk that refuses; tell it once, and its end."""
+        fault = "" if self._journal.save(record) else self._journal.degraded
+        if not fault:
             self._saved = record
         else:
-            self._machine.warn(self._journal.degraded)
+            self._save_again_at = self._machine.now() + SAVE_AGAIN
+        if fault != self._save_fault:
+            self._machine.warn(fault or "the state is written again")
+        self._save_fault = fault

@@ -12,6 +12,7 @@ class PortTable:
         self._base = base
         self._known = dict(known)
         self._wishes: dict[str, int] = {}
+        self._daemon_port = daemon_port
         self._taken = {daemon_port}
         self._numbers = Numbers({}, {}, {})
 
@@ -36,10 +37,13 @@ class PortTable:
 
     def port_of(self, slug: str) -> int | None:
         """The unit's port, None when it has none."""
-        return self._numbers.ports.get(slug)
+        port = self._numbers.ports.get(slug)
+        return None if port == self._daemon_port else port
 
     def problem_of(self, slug: str) -> str:
         """Why the unit has no port, or ""."""
+        if self._wishes.get(slug) == self._daemon_port:
+            return f"port {self._daemon_port} is the daemon's own: choose another, or 0 for any"
         return self._numbers.problems.get(slug, "")
 
     def is_fixed(self, slug: str) -> bool:

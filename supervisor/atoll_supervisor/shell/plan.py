@@ -7,8 +7,11 @@ daemon runs.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
+
+import msgspec
 
 from atoll.adapters.choose import Choice, choose
 from atoll.adapters.local import host_socket
@@ -54,7 +57,7 @@ class Planner:
         planned = [found for loaded in wanted for found in await self._plan(loaded, defaults)]
         unique = {_key(found): found for found in planned}
         refused = (*map(self._refused, over), *map(_broken, seen.broken))
-        return (*unique.values(), *refused)
+        return (*unique.values(), *_distinct(refused, unique))
 
     async def _choose_default(self, defaults: LlmDefaults, say: Say) -> None:
         if not self._default:
@@ -148,6 +151,19 @@ def _broken(broken: discover.Broken) -> Broken:
     tail = f" (and {more} more)" if more else ""
     slug = slug_of(broken.path.parent.name) or "unnamed"
     return Broken(slug, str(broken.path), f"{problem.where}: {problem.message}{tail}")
+
+
+def _distinct(refused: Iterable[Broken], taken: Collection[str]) -> Iterator[Broken]:
+    """Each with a slug of its own, so that none hides behind an agent of the same name.
+
+    `ghidra.2` can never be an agent's: slugs hold no dots.
+    """
+    used = set(taken)
+    for broken in refused:
+        slugs = (f"{broken.slug}.{n}" if n > 1 else broken.slug for n in count(1))
+        slug = next(slug for slug in slugs if slug not in used)
+        used.add(slug)
+        yield msgspec.structs.replace(broken, slug=slug)
 
 
 def _key(found: Found) -> str:

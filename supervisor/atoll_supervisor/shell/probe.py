@@ -14,6 +14,7 @@ import httptools
 import msgspec
 from msgspec import Struct
 
+from atoll.config.loopback import authority
 from atoll.wire.json import JsonObject
 
 LIMIT = 5.0
@@ -48,7 +49,7 @@ class Prober:
         self._address = address
         self._instance_id = instance_id
         self._limit = limit
-        host = "localhost" if isinstance(address, Path) else _authority(*address)
+        host = "localhost" if isinstance(address, Path) else authority(*address)
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n"
         self._connection: _Connection | None = None
         self._closed = False
@@ -192,7 +193,3 @@ def _why(error: Exception) -> str:
     if isinstance(error, httptools.HttpParserError):
         return "answered something that is not HTTP"
     return str(error) or type(error).__name__
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
