@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from atoll import __version__
+from atoll.config.loopback import FIRST_PORT, LAST_PORT
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8100
@@ -50,8 +51,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    if not text.isdecimal() or not (int(text) == 0 or FIRST_PORT <= int(text) <= LAST_PORT):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port (0, or {FIRST_PORT} to {LAST_PORT})"
+        )
     return int(text)
 
 

@@ -9,7 +9,7 @@ from atoll.adapters.session_store import SqliteSessions
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest, Resources
 from atoll.errors import UpstreamRefused
-from atoll.loop.agent import Agent, Health, Identity, new_instance_id
+from atoll.loop.agent import NOT_YET, Agent, Health, Identity, new_instance_id
 from atoll.wire.events import Failure, RunEnd, Token
 from atoll.wire.messages import Message
 from atoll.wire.turn import TurnRequest
@@ -63,6 +63,21 @@ async def test_its_health_is_the_back_ends_looked_at_every_two_seconds(
     assert await otto.health() == Health(ok=False, reason="nobody there")
 
 
+async def test_a_look_that_takes_long_is_told_and_shared(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atoll.loop.agent.LOOK_LIMIT", 0.01)
+    model = FakeModel()
+    model.gate = asyncio.Event()
+    otto = agent(tmp_path, clock, model, Resources())
+    first, second = await asyncio.gather(otto.health(), otto.health())
+    assert first == second == Health(ok=False, reason=NOT_YET)
+    assert model.pings == 1
+    model.gate.set()
+    await asyncio.sleep(0)
+    assert (await otto.health()).ok
+
+
 async def test_turns_over_the_limit_wait_and_turns_over_the_queue_are_told_so(
     tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -78,6 +93,7 @@ async def test_turns_over_the_limit_wait_and_turns_over_the_queue_are_told_so(
     assert refused.status == 503
     assert refused.message.startswith("server busy, please try again.  maximum")
     assert not waiting.done()
+    assert otto.queued == 1
     assert [event async for event in running][-1].__class__ is RunEnd
     assert Token("b") in await waiting
     assert otto.in_flight == 0

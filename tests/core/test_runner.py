@@ -120,6 +120,15 @@ async def test_text_that_only_looked_like_a_call_is_shown_in_the_end() -> None:
     assert tokens(events) == ['{"a":1}']
 
 
+async def test_what_a_model_says_before_a_native_call_is_shown() -> None:
+    reply = [TextDelta("[note] looking"), CallsDelta((CALL,)), Done("stop", USAGE)]
+    tool = ToolSpec("weather", "", {"type": "object"})
+    request = TurnRequest(model="otto", messages=HELLO, client_tools=(tool,))
+    events = await run(FakeModel(reply, info=NATIVE), request=request)
+    assert tokens(events) == ["[note] looking"]
+    assert isinstance(events[-2], ToolCall)
+
+
 async def test_a_decision_is_never_shown() -> None:
     model = FakeModel(text('{"name":"answer","arguments":{}}'), text("hello"))
     events = await run(model, FakeTools(weather="rain"))

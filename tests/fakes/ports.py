@@ -1,5 +1,6 @@
 """Fakes of the ports: a model that says what it is told, a clock that stands still."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from atoll.errors import AtollError
@@ -36,12 +37,17 @@ class FakeModel:
         self.requests: list[ModelRequest] = []
         self.closed_early = 0
         self.down: AtollError | None = None
+        self.pings = 0
+        self.gate: asyncio.Event | None = None
         self.info = info or ModelInfo(backend="scripted", model="fake", context_length=2048)
 
     async def describe(self) -> ModelInfo:
         return self.info
 
     async def ping(self) -> None:
+        self.pings += 1
+        if self.gate is not None:
+            await self.gate.wait()
         if self.down is not None:
             raise self.down
 

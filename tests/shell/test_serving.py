@@ -148,3 +148,34 @@ def test_a_socket_is_inherited_at_number_3(supervised: bool) -> None:
             timeout=30,
         )
     assert done.stdout.split() == [str(port), "6", "False", "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("open_it", "words"),
+    [
+        ("os.close(3)", "LISTEN_FDS names descriptor 3: "),
+        ("os.dup2(os.open('/dev/null', 0), 3)", "LISTEN_FDS names descriptor 3: "),
+        ("s = socket.socket(socket.AF_UNIX); os.dup2(s.fileno(), 3)", "no listening TCP socket"),
+        ("s = socket.socket(); os.dup2(s.fileno(), 3)", "no listening TCP socket"),
+    ],
+)
+def test_a_wrong_descriptor_is_refused_with_words(open_it: str, words: str) -> None:
+    code = (
+        "import os, socket\n"
+        "os.dup2(0, 3)\n"
+        f"{open_it}\n"
+        "from atoll.http.sockets import BindFailed, inherited\n"
+        "try:\n"
+        "    inherited({'ATOLL_SUPERVISED': '1', 'LISTEN_FDS': '1'}, os.getpid())\n"
+        "except BindFailed as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert words in done.stdout
+
+
+def test_more_sockets_than_one_are_refused() -> None:
+    with pytest.raises(BindFailed, match="an agent serves one"):
+        inherited({"ATOLL_SUPERVISED": "1", "LISTEN_FDS": "2"}, 1)

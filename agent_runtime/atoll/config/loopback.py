@@ -2,6 +2,10 @@
 
 import ipaddress
 
+FIRST_PORT = 1024
+"""Ports below are privileged: no agent and no daemon listens there."""
+LAST_PORT = 65535
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a socket bound to this address or name.

@@ -10,12 +10,10 @@ from pathlib import PurePosixPath
 
 from atoll.config.document import Fault
 from atoll.config.expand import is_variable
+from atoll.config.loopback import FIRST_PORT
 from atoll.config.names import name_fault
 from atoll.config.positions import Path
 from atoll.wire.json import JsonObject, JsonValue
-
-FIRST_PORT = 1024
-"""Below are the ports that belong to root."""
 
 _URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV")

@@ -40,8 +40,21 @@ def inherited(environ: MutableMapping[str, str], pid: int) -> socket.socket | No
     meant_for_us = given_pid == str(pid) or "ATOLL_SUPERVISED" in environ
     if not count.isdecimal() or int(count) < 1 or not meant_for_us:
         return None
-    os.set_inheritable(FIRST_FD, False)
-    sock = socket.socket(fileno=FIRST_FD)
+    if int(count) > 1:
+        raise BindFailed(f"{count} sockets were handed over by LISTEN_FDS; an agent serves one")
+    return _adopted(FIRST_FD)
+
+
+def _adopted(fd: int) -> socket.socket:
+    """The socket behind an inherited descriptor; raises BindFailed for anything else."""
+    try:
+        os.set_inheritable(fd, False)
+        sock = socket.socket(fileno=fd)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise BindFailed(f"LISTEN_FDS names descriptor {fd}: {error.strerror}") from error
+    if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise BindFailed(f"LISTEN_FDS names descriptor {fd}, which is no listening TCP socket")
     sock.setblocking(False)
     return sock
 

@@ -16,6 +16,11 @@ class Admission:
         self._inside = 0
         self.in_flight = 0
 
+    @property
+    def queued(self) -> int:
+        """How many turns wait."""
+        return self._inside - self.in_flight
+
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None, None]:
         """Hold a place for the length of a turn; raises Busy when the queue is full."""

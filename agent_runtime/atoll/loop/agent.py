@@ -1,5 +1,6 @@
 """One agent: what it is, what it runs on, and its turns."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,7 +9,7 @@ from msgspec import Struct
 
 from atoll.config.manifest import Manifest
 from atoll.config.names import same_model, slug_of, without_tag
-from atoll.errors import AtollError, UpstreamError
+from atoll.errors import AtollError
 from atoll.loop.admission import Admission
 from atoll.loop.runner import Runner
 from atoll.ports import Backend, Clock, Model, ModelInfo, SessionStore, Toolbox
@@ -17,6 +18,9 @@ from atoll.wire.turn import TurnRequest
 
 HEALTH_TTL = 2_000_000_000
 """Nanoseconds for which one look at the back end counts."""
+LOOK_LIMIT = 2.0
+"""Seconds that somebody who asks for the health waits for a look."""
+NOT_YET = "the back end has not answered yet; a model may be loading"
 KEEP_ALIVE = 300.0
 """Seconds a model counts as loaded after a turn, Ollama's default."""
 
@@ -64,8 +68,8 @@ class Agent:
         self._clock = clock
         self._admission = Admission(resources.max_concurrent_requests, resources.max_queue)
         self._info: ModelInfo | None = None
-        self._health = Health(ok=True)
-        self._looked_at: int | None = None
+        self._look: asyncio.Task[Health] | None = None
+        self._looked_at = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -93,6 +97,11 @@ class Agent:
         return self._admission.in_flight
 
     @property
+    def queued(self) -> int:
+        """How many turns wait for their place."""
+        return self._admission.queued
+
+    @property
     def aliases(self) -> tuple[str, ...]:
         """Other names it answers to: its model's own."""
         model = self.identity.model_name
@@ -111,17 +120,22 @@ class Agent:
         return self._info
 
     async def health(self) -> Health:
-        """The back end's health, looked at again when the last look is over 2 s old."""
-        now = self._clock.monotonic_ns()
-        if self._looked_at is None or now - self._looked_at > HEALTH_TTL:
-            self._looked_at = now
-            self._health = await self._look()
-        return self._health
+        """The back end's health, looked at again when the last look is over 2 s old.
 
-    async def _look(self) -> Health:
+        One look serves everybody who asks meanwhile; one that takes long (a
+        model that loads) is told as such and goes on.
+        """
+        now = self._clock.monotonic_ns()
+        if self._look is None or (self._look.done() and now - self._looked_at > HEALTH_TTL):
+            self._looked_at = now
+            self._look = asyncio.create_task(self._look_once())
+        done, _ = await asyncio.wait({self._look}, timeout=LOOK_LIMIT)
+        return self._look.result() if done else Health(ok=False, reason=NOT_YET)
+
+    async def _look_once(self) -> Health:
         try:
             await self._model.ping()
-        except UpstreamError as error:
+        except AtollError as error:
             return Health(ok=False, reason=str(error))
         return Health(ok=True)
 
@@ -156,6 +170,8 @@ class Agent:
 
     async def close(self) -> None:
         """Give up the model's connections and the session store."""
+        if self._look is not None:
+            self._look.cancel()
         await self._model.close()
         self.sessions.close()
 

@@ -17,6 +17,7 @@ from atoll.core.loop import (
     HandOver,
     Observation,
     Plan,
+    Replied,
     RunTools,
     State,
     ToolsRan,
@@ -100,6 +101,9 @@ class Runner:
                         if (shown := call.take(chunk)) is not None:
                             yield shown
                 observation = self._note(call)
+                if observation.calls and self._held:  # what it said before it called
+                    yield Token(self._held)
+                    self._held = ""
             else:
                 for made in action.calls:
                     yield ToolCall(made.id, made.name, made.arguments)
@@ -149,7 +153,7 @@ class Runner:
             keep_alive=asked.keep_alive,
         )
 
-    def _note(self, call: ModelCall) -> Observation:
+    def _note(self, call: ModelCall) -> Replied:
         self._steps += 1
         self._usage += call.usage
         self._held = call.held
