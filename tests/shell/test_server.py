@@ -167,11 +167,11 @@ def test_a_port_in_use_names_its_holder(manifest: Path) -> None:
     assert "--port" in done.stderr
 
 
-@pytest.mark.parametrize("port", ["99999", "abc", "-1", ""])
+@pytest.mark.parametrize("port", ["99999", "abc", "-1", "", "22"])
 def test_a_port_that_is_none_is_a_usage_error(tmp_path: Path, port: str) -> None:
     done = run(tmp_path, "--server", f"--port={port}")
     assert done.returncode == 2
-    assert "is not a port (0 to 65535)" in done.stderr
+    assert "is not a port (0, or 1024 to 65535)" in done.stderr
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
