@@ -116,7 +116,7 @@ def test_a_supervised_agent_takes_its_socket_and_says_when_it_serves(manifest: P
     with bind("127.0.0.1", 0) as held:
         port = held.getsockname()[1]
         extra = {"ATOLL_SUPERVISED": "1", "LISTEN_FDS": "1", "ATOLL_READY_FD": str(writer)}
-        command = [sys.executable, "-m", "atoll", "--server", "--port", "1", "--agent"]
+        command = [sys.executable, "-m", "atoll", "--server", "--port", "1025", "--agent"]
         child = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER, str(held.fileno()), *command, str(manifest)],
             env=environment(manifest.parent, **extra),
