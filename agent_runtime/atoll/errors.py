@@ -79,7 +79,7 @@ class ClientError(AtollError):
 
     code = "bad_request"
     status = 400
-    who = "client"
+    who: ClassVar[Who] = "client"
 
 
 class NotFound(ClientError):
@@ -115,7 +115,7 @@ class UpstreamError(AtollError):
 
     code = "upstream_failed"
     status = 502
-    who = "upstream"
+    who: ClassVar[Who] = "upstream"
 
 
 class UpstreamRefused(UpstreamError):

@@ -121,21 +121,27 @@ class Toolbox(Protocol):
 
 
 class SessionStore(Protocol):
-    """Conversations that outlive a request; written before they are acknowledged."""
+    """Conversations that outlive a request; written before they are acknowledged.
 
-    def load(self, session_id: str) -> tuple[Message, ...] | None:
+    Every method may raise AgentError: the place where they are kept can fail.
+    """
+
+    async def load(self, session_id: str) -> tuple[Message, ...] | None:
         """The messages of a live session, or None when it is unknown or expired."""
         ...
 
-    def save(self, session_id: str, messages: Sequence[Message]) -> None:
-        """Store the whole conversation and renew the session's time limit."""
+    async def save(self, session_id: str, messages: Sequence[Message]) -> None:
+        """Store the whole conversation and renew the session's time limit.
+
+        Raises TooLarge for a conversation that is too long to be kept.
+        """
         ...
 
-    def count(self) -> int:
+    async def count(self) -> int:
         """How many sessions are alive."""
         ...
 
-    def cleanup(self) -> int:
+    async def cleanup(self) -> int:
         """Delete the expired sessions and say how many they were."""
         ...
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import requests
 
+from atoll.config.manifest import Agent as AgentTable
+from atoll.config.manifest import Manifest, Resources
 from atoll.errors import UpstreamRefused
+from tests.fakes.asking import raw_request, wait_for
 from tests.fakes.ports import FakeModel
-from tests.fakes.serving import serving
+from tests.fakes.serving import EndlessModel, serving
 
 
 def test_health_is_the_superset_of_the_source_pages(tmp_path: Path) -> None:
@@ -21,6 +24,7 @@ def test_health_is_the_superset_of_the_source_pages(tmp_path: Path) -> None:
     assert datetime.fromisoformat(told["timestamp"]).tzinfo
     assert told["uptime"] >= 0
     assert {"version", "sessions"} <= set(told)
+    assert (told["in_flight"], told["queued"]) == (0, 0)
 
 
 def test_a_back_end_that_is_down_degrades_and_is_not_ready(tmp_path: Path) -> None:
@@ -50,3 +54,22 @@ def test_with_a_token_health_stays_open_and_the_rest_asks_for_it(tmp_path: Path)
             assert "token" in answer.json()["error"]
         right = {"Authorization": "Bearer s3cret"}
         assert requests.get(f"{served.url}/api/tags", headers=right, timeout=10).ok
+
+
+def test_health_counts_the_turns_that_run_and_those_that_wait(tmp_path: Path) -> None:
+    manifest = Manifest(
+        agent=AgentTable(name="GhidraAgent"),
+        resources=Resources(max_concurrent_requests=1, max_queue=5),
+    )
+
+    def counted() -> tuple[int, int]:
+        told = requests.get(f"{served.url}/health", timeout=10).json()
+        return told["in_flight"], told["queued"]
+
+    body = b'{"model": "llama2", "prompt": "go"}'
+    with serving(EndlessModel(), tmp_path, manifest=manifest) as served:
+        with served.connect() as first, served.connect() as second:
+            first.sendall(raw_request("POST", "/api/generate", body))
+            second.sendall(raw_request("POST", "/api/generate", body))
+            wait_for(lambda: counted() == (1, 1))
+        wait_for(lambda: counted() == (0, 0))

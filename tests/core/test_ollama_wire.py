@@ -94,6 +94,7 @@ def test_a_line_is_read_thinking_first():
         wire.LINE,
         b'{"message":{"content":"c","thinking":"t","tool_calls":'
         b'[{"function":{"name":"f","arguments":{"z":1,"a":2}}}]},"done":false}',
+        "the server",
     )
     thought, text, calls = wire.chunks_of(line)
     assert (thought, text) == (ThinkingDelta("t"), TextDelta("c"))
@@ -106,6 +107,7 @@ def test_arguments_as_text_are_read_too():
     line = decoded(
         wire.LINE,
         b'{"message":{"tool_calls":[{"function":{"name":"f","arguments":"{\\"a\\":1}"}}]}}',
+        "the server",
     )
     [calls] = wire.chunks_of(line)
     assert isinstance(calls, CallsDelta)
@@ -115,4 +117,4 @@ def test_arguments_as_text_are_read_too():
 @pytest.mark.parametrize("raw", [b"<html>", b"null", b'{"message":"x"}', b'{"done":"yes"}'])
 def test_lines_of_another_shape_are_garbage(raw: bytes):
     with pytest.raises(UpstreamGarbage):
-        decoded(wire.LINE, raw)
+        decoded(wire.LINE, raw, "the server")

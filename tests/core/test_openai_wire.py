@@ -79,7 +79,7 @@ def test_sse_lines_are_read(line: bytes, data: bytes | None):
 
 
 def chunks(json: bytes):
-    [choice] = decoded(wire.EVENT, json).choices or []
+    [choice] = decoded(wire.EVENT, json, "the server").choices or []
     return wire.chunks_of(choice)
 
 
@@ -101,6 +101,7 @@ def test_llama_cpps_cached_tokens_are_counted_as_prompt():
         wire.EVENT,
         b'{"choices":[],"timings":{"prompt_n":1,"cache_n":24,"prompt_ms":0.5,'
         b'"predicted_n":3,"predicted_ms":2.0}}',
+        "the server",
     )
     usage = wire.usage_of(event)
     assert (usage.prompt_tokens, usage.completion_tokens) == (25, 3)
@@ -117,5 +118,5 @@ def test_broken_utf8_and_lone_surrogates_become_replacement_characters():
 
 @pytest.mark.parametrize("raw", [b"{", b"[]", b'{"choices":3}', b"[" * 200_000, b"\xff\xfe", b"1e"])
 def test_anything_else_is_garbage_and_is_shown(raw: bytes):
-    with pytest.raises(UpstreamGarbage, match="not as agreed"):
-        decoded(wire.EVENT, raw)
+    with pytest.raises(UpstreamGarbage, match=r"^the server sent .* not as agreed: .* check"):
+        decoded(wire.EVENT, raw, "the server")

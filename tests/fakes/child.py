@@ -26,7 +26,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--crash-after", type=float, help="SIGKILL itself after so many seconds")
     p.add_argument("--exit", type=int, help="exit with this code once ready")
     p.add_argument("--leak-grandchild", choices=("plain", "setsid", "double"), action="append")
-    p.add_argument("--bare-grandchild", action="store_true", help="in a session without our mark")
+    p.add_argument("--clear", action="store_true", help="grandchildren get no environment")
     p.add_argument("--zombies", type=int, default=0, help="orphans that end at once")
     p.add_argument("--flood", type=int, default=0, help="bytes of 100-byte lines to print")
     p.add_argument("--no-newline", type=int, default=0, help="bytes to print without a newline")
@@ -69,9 +69,7 @@ def end(args: argparse.Namespace) -> None:
 
 def multiply(args: argparse.Namespace) -> None:
     for kind in args.leak_grandchild or []:
-        leak(kind)
-    if args.bare_grandchild:
-        subprocess.Popen([sys.executable, "-S", "-c", NAP], env={}, start_new_session=True)
+        leak(kind, {} if args.clear else None)
     for _ in range(args.zombies):
         orphan()
 
@@ -109,15 +107,15 @@ def flood(size: int) -> None:
         size -= len(block)
 
 
-def leak(kind: str) -> None:
+def leak(kind: str, env: dict[str, str] | None) -> None:
     """A grandchild that outlives us, and keeps our standard output."""
     nap = [sys.executable, "-S", "-c", NAP]
     if kind == "plain":
-        subprocess.Popen(nap)
+        subprocess.Popen(nap, env=env)
     elif kind == "setsid":
-        subprocess.Popen(nap, start_new_session=True)
+        subprocess.Popen(nap, start_new_session=True, env=env)
     elif os.fork() == 0:
-        subprocess.Popen(nap, start_new_session=True)
+        subprocess.Popen(nap, start_new_session=True, env=env)
         os._exit(0)
 
 

@@ -14,6 +14,7 @@ import pytest
 from atoll.adapters.clock import SystemClock
 from atoll.adapters.host import OwnHost, SupervisedHost, host_socket, is_served
 from atoll.adapters.local import LocalModel, host_peer
+from atoll.adapters.upstream import Peer
 from atoll.config.places import places_of
 from atoll.errors import ConfigError, UpstreamError, UpstreamRefused
 from atoll.ports import ModelRequest, TextDelta
@@ -21,6 +22,7 @@ from atoll.wire.messages import Call, Message, Options
 from tests.fakes.collect import ask, collect, done_of, text_of
 from tests.fakes.gguf import TOOL_TEMPLATE, make_gguf
 from tests.fakes.modelhost import running_host
+from tests.fakes.upstream import Upstream, openai_chat, whole
 
 pytest.importorskip("xllamacpp")
 pytestmark = pytest.mark.anyio
@@ -175,6 +177,19 @@ async def test_a_supervised_host_that_comes_late_is_waited_for(gguf: Path, tmp_p
         done = done_of(await asyncio.wait_for(answer, 30))
     assert done.usage.load_ns > 300_000_000
     await model.close()
+
+
+async def test_a_host_that_still_reads_the_weights_is_waited_for(gguf: Path, served: Path):
+    """llama.cpp answers 503 until it is done."""
+    async with Upstream() as host:
+        loading = whole({"error": {"message": "Loading model"}}, "503 Service Unavailable")
+        host.on("/v1/chat/completions", loading, loading, openai_chat("ready"))
+        peer = Peer(name="the model host", url=f"{host.url}/v1", remedy="wait")
+        model = LocalModel(peer, gguf, "tiny", SupervisedHost(served, 30.0), SystemClock())
+        async with asyncio.timeout(30):
+            assert text_of(await collect(model, ask())) == "ready"
+        assert len(host.requests) == 3
+        await model.close()
 
 
 async def test_a_supervised_host_that_never_comes_is_told(gguf: Path, tmp_path: Path):

@@ -9,7 +9,7 @@ from atoll.adapters.clock import SystemClock
 from atoll.adapters.ollama import OllamaModel, ollama_peer
 from atoll.errors import UpstreamError, UpstreamGarbage
 from atoll.ports import ModelRequest, TextDelta
-from atoll.wire.messages import Options
+from atoll.wire.messages import Options, ToolSpec
 from tests.fakes.collect import ask, calls_of, collect, done_of, text_of, thinking_of
 from tests.fakes.upstream import (
     HANG,
@@ -24,6 +24,7 @@ from tests.fakes.upstream import (
 )
 
 pytestmark = pytest.mark.anyio
+TOOLS = (ToolSpec("f", "Do it.", {"type": "object"}),)
 
 SHOW = {
     "details": {"family": "llama", "parameter_size": "3.2B", "quantization_level": "Q4_K_M"},
@@ -99,7 +100,7 @@ async def test_thinking_and_calls_in_any_chunk(upstream: Upstream):
     ]
     upstream.on("/api/chat", streamed(pieces))
     model = model_at(upstream)
-    chunks = await collect(model, ask())
+    chunks = await collect(model, ask(tools=TOOLS))
     first, second = calls_of(chunks)
     assert (thinking_of(chunks), text_of(chunks)) == ("hm", "text")
     assert (list(first.arguments), second.id, second.name) == (["z", "a"], "call_abc", "g")
@@ -111,7 +112,19 @@ async def test_a_call_in_the_last_line_is_not_lost(upstream: Upstream):
     said = {"content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
     upstream.on("/api/chat", streamed([line({"message": said, "done": True})]))
     model = model_at(upstream)
-    assert [call.name for call in calls_of(await collect(model, ask()))] == ["f"]
+    assert [call.name for call in calls_of(await collect(model, ask(tools=TOOLS)))] == ["f"]
+    await model.close()
+
+
+async def test_a_call_nobody_offered_is_dropped_and_never_ends_in_silence(upstream: Upstream):
+    call = {"function": {"name": "made_up", "arguments": {}}}
+    spoken = [ollama_line("text"), ollama_line("", tool_calls=[call]), ollama_end()]
+    upstream.on("/api/chat", streamed(spoken), streamed(spoken[1:]))
+    model = model_at(upstream)
+    chunks = await collect(model, ask())
+    assert (text_of(chunks), calls_of(chunks)) == ("text", [])
+    with pytest.raises(UpstreamGarbage, match="called a tool that was not offered: made_up"):
+        await collect(model, ask())
     await model.close()
 
 
@@ -139,7 +152,7 @@ async def test_broken_utf8_does_not_end_the_answer(upstream: Upstream):
         ([ollama_line("a"), line({"error": "boom"})], UpstreamError, "says: boom"),
         ([ollama_line("a")], UpstreamGarbage, "broke off"),
         ([ollama_line("a"), RESET], UpstreamGarbage, "broke off"),
-        ([b"<html>sorry</html>\n"], UpstreamGarbage, "not as agreed: '<html>"),
+        ([b"<html>sorry</html>\n"], UpstreamGarbage, "Ollama at http.* not as agreed: '<html>"),
     ],
 )
 async def test_an_answer_that_goes_wrong_ends_with_an_error(upstream, pieces, error, said: str):

@@ -9,6 +9,7 @@ from atoll.adapters.clock import SystemClock
 from atoll.adapters.openai import OpenAIModel, openai_peer
 from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamTimeout
 from atoll.ports import ModelRequest, TextDelta
+from atoll.wire.messages import ToolSpec
 from tests.fakes.collect import ask, calls_of, collect, done_of, text_of, thinking_of
 from tests.fakes.upstream import (
     HANG,
@@ -25,6 +26,7 @@ from tests.fakes.upstream import (
 )
 
 pytestmark = pytest.mark.anyio
+TOOLS = (ToolSpec("f", "Do it.", {"type": "object"}),)
 CHAT = "/v1/chat/completions"
 SSE = "text/event-stream"
 
@@ -98,10 +100,22 @@ async def test_calls_are_put_together(upstream: Upstream):
     ]
     upstream.on(CHAT, streamed(pieces, SSE))
     model = model_at(upstream)
-    chunks = await collect(model, ask())
+    chunks = await collect(model, ask(tools=TOOLS))
     first, second = calls_of(chunks)
     assert (first.name, list(first.arguments), second.name) == ("f", ["z", "a"], "g")
     assert (thinking_of(chunks), done_of(chunks).reason) == ("hm", "stop")
+    await model.close()
+
+
+async def test_a_call_nobody_offered_is_dropped_and_never_ends_in_silence(upstream: Upstream):
+    call = delta(None, tool_calls=[{"index": 0, "function": {"name": "made_up"}}])
+    end = [call, finish("tool_calls"), SSE_END]
+    upstream.on(CHAT, streamed([delta("text"), *end], SSE), streamed(end, SSE))
+    model = model_at(upstream)
+    chunks = await collect(model, ask())
+    assert (text_of(chunks), calls_of(chunks)) == ("text", [])
+    with pytest.raises(UpstreamGarbage, match="called a tool that was not offered: made_up"):
+        await collect(model, ask())
     await model.close()
 
 
@@ -132,7 +146,7 @@ async def test_an_end_without_done_is_good_when_the_reason_came(upstream: Upstre
         ([delta("a")], UpstreamGarbage, "broke off"),
         ([delta("a"), SSE_END], UpstreamGarbage, "broke off"),
         ([delta("a"), RESET], UpstreamGarbage, "broke off"),
-        ([b"data: {oops\n\n"], UpstreamGarbage, "not as agreed"),
+        ([b"data: {oops\n\n"], UpstreamGarbage, "server at http.* not as agreed.* check"),
         ([b"<html></html>\n"], UpstreamGarbage, "broke off"),
         ([delta("a"), HANG], UpstreamTimeout, "said nothing"),
     ],

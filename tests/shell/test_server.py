@@ -157,6 +157,16 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_sessions_that_cannot_be_kept_are_explained(manifest: Path) -> None:
+    agents = manifest.parent / "state" / "agents"
+    agents.mkdir(parents=True)
+    (agents / "speaker.db").write_bytes(b"no database at all " * 100)
+    done = run(manifest.parent, "--server", "--port", "0", "--agent", str(manifest))
+    assert done.returncode == 1
+    assert "speaker.db: file is not a database; move that file away" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_port_in_use_names_its_holder(manifest: Path) -> None:
     with bind("127.0.0.1", 0) as held:
         port = held.getsockname()[1]

@@ -1,12 +1,20 @@
 """Sessions in a real SQLite file."""
 
+import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
-from atoll.adapters.session_store import MAX_SESSIONS, SqliteSessions
+import pytest
+
+from atoll.adapters.session_store import MAX_SESSION_BYTES, MAX_SESSIONS, SqliteSessions
+from atoll.errors import AgentError, TooLarge
 from atoll.wire.messages import Call, Message
 from tests.fakes.ports import FakeClock
+
+pytestmark = pytest.mark.anyio
 
 TALK = (
     Message(role="user", content="hé 👋", images=("aGk=",)),
@@ -18,69 +26,146 @@ def store(folder: Path, clock: FakeClock | None = None) -> SqliteSessions:
     return SqliteSessions(folder / "agents" / "otto.db", 60.0, clock or FakeClock())
 
 
-def test_a_conversation_comes_back_as_it_was(tmp_path: Path) -> None:
+async def test_a_conversation_comes_back_as_it_was(tmp_path: Path) -> None:
     sessions = store(tmp_path)
-    sessions.save("a", TALK)
-    assert sessions.load("a") == TALK
-    assert sessions.load("b") is None
-    assert sessions.count() == 1
+    await sessions.save("a", TALK)
+    assert await sessions.load("a") == TALK
+    assert await sessions.load("b") is None
+    assert await sessions.count() == 1
 
 
-def test_a_session_is_unknown_the_moment_its_time_is_over(tmp_path: Path) -> None:
+async def test_a_session_is_unknown_the_moment_its_time_is_over(tmp_path: Path) -> None:
     clock = FakeClock()
     sessions = store(tmp_path, clock)
-    sessions.save("a", TALK)
+    await sessions.save("a", TALK)
     clock.epoch += 59.9
-    assert sessions.load("a") == TALK
+    assert await sessions.load("a") == TALK
     clock.epoch += 0.2
-    assert sessions.load("a") is None
-    assert sessions.count() == 0
+    assert await sessions.load("a") is None
+    assert await sessions.count() == 0
 
 
-def test_reading_does_not_extend_a_session(tmp_path: Path) -> None:
+async def test_reading_does_not_extend_a_session(tmp_path: Path) -> None:
     clock = FakeClock()
     sessions = store(tmp_path, clock)
-    sessions.save("a", TALK)
+    await sessions.save("a", TALK)
     for _ in range(3):
         clock.epoch += 19
-        assert sessions.load("a") == TALK
+        assert await sessions.load("a") == TALK
     clock.epoch += 19
-    assert sessions.load("a") is None
+    assert await sessions.load("a") is None
 
 
-def test_cleanup_deletes_the_expired_ones_and_counts_them(tmp_path: Path) -> None:
+async def test_cleanup_deletes_the_expired_ones_and_counts_them(tmp_path: Path) -> None:
     clock = FakeClock()
     sessions = store(tmp_path, clock)
-    sessions.save("old", TALK)
+    await sessions.save("old", TALK)
     clock.epoch += 61
-    sessions.save("new", TALK)
-    assert sessions.cleanup() == 1
-    assert sessions.cleanup() == 0
-    assert sessions.load("new") == TALK
+    assert await sessions.cleanup() == 1
+    assert await sessions.cleanup() == 0
+    await sessions.save("new", TALK)
+    assert await sessions.cleanup() == 0
+    assert await sessions.load("new") == TALK
 
 
-def test_the_longest_unused_go_when_there_are_too_many(tmp_path: Path) -> None:
+async def test_the_longest_unused_go_when_there_are_too_many(tmp_path: Path) -> None:
     clock = FakeClock()
     sessions = store(tmp_path, clock)
     for number in range(MAX_SESSIONS + 2):
         clock.epoch += 0.001
-        sessions.save(str(number), ())
-    assert sessions.count() == MAX_SESSIONS
-    assert sessions.load("1") is None
-    assert sessions.load("2") == ()
+        await sessions.save(str(number), ())
+    assert await sessions.count() == MAX_SESSIONS
+    assert await sessions.load("1") is None
+    assert await sessions.load("2") == ()
 
 
-def test_what_was_saved_survives_kill_9(tmp_path: Path) -> None:
+async def test_what_was_saved_survives_kill_9(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib, signal, sys\n"
+        "import asyncio, os, pathlib, signal, sys\n"
         "from atoll.adapters.session_store import SqliteSessions\n"
         "from atoll.wire.messages import Message\n"
         "from tests.fakes.ports import FakeClock\n"
         "s = SqliteSessions(pathlib.Path(sys.argv[1]), 60.0, FakeClock())\n"
-        "s.save('a', (Message(role='user', content='kept'),))\n"
+        "asyncio.run(s.save('a', (Message(role='user', content='kept'),)))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     path = tmp_path / "agents" / "otto.db"
     done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=30)
     assert done.returncode == -9
-    assert store(tmp_path).load("a") == (Message(role="user", content="kept"),)
+    assert await store(tmp_path).load("a") == (Message(role="user", content="kept"),)
+
+
+def rows(folder: Path) -> list[str]:
+    """The ids that are on the disk, expired or not."""
+    db = sqlite3.connect(folder / "agents" / "otto.db")
+    with closing(db):
+        return [row[0] for row in db.execute("select id from session order by id")]
+
+
+async def test_a_locked_file_is_an_error_and_never_holds_up_the_event_loop(tmp_path: Path) -> None:
+    sessions = store(tmp_path)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    with closing(sqlite3.connect(tmp_path / "agents" / "otto.db", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        ticking = asyncio.create_task(tick())
+        with pytest.raises(AgentError, match=r"otto\.db failed: database is locked"):
+            await sessions.save("a", TALK)
+        ticking.cancel()
+    assert ticks > 20
+    await sessions.save("a", TALK)
+    assert await sessions.load("a") == TALK
+
+
+def test_a_file_that_is_no_database_is_named_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "otto.db").write_bytes(b"no database at all " * 100)
+    with pytest.raises(AgentError, match=r"otto\.db: .* move that file away, or set ATOLL_STATE"):
+        store(tmp_path)
+
+
+def test_a_directory_that_cannot_be_made_is_named_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "agents").write_text("a file")
+    with pytest.raises(AgentError, match="set ATOLL_STATE_DIR to a directory of your own"):
+        store(tmp_path)
+
+
+async def test_saving_and_opening_delete_what_has_expired(tmp_path: Path) -> None:
+    clock = FakeClock()
+    sessions = store(tmp_path, clock)
+    await sessions.save("a", TALK)
+    clock.epoch += 61
+    await sessions.save("b", TALK)
+    assert rows(tmp_path) == ["b"]
+    sessions.close()
+    clock.epoch += 61
+    store(tmp_path, clock).close()
+    assert rows(tmp_path) == []
+
+
+async def test_a_conversation_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
+    sessions = store(tmp_path)
+    with pytest.raises(TooLarge):
+        await sessions.save("a", (Message(role="user", content="x" * MAX_SESSION_BYTES),))
+    assert rows(tmp_path) == []
+
+
+async def test_the_longest_unused_go_when_they_take_too_many_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atoll.adapters.session_store.MAX_BYTES", 2500)
+    clock = FakeClock()
+    sessions = store(tmp_path, clock)
+    for name in "abcd":
+        clock.epoch += 1
+        await sessions.save(name, (Message(role="user", content="x" * 1000),))
+    assert rows(tmp_path) == ["c", "d"]
+    clock.epoch -= 10  # somebody sets the clock back: what was just written still stays
+    await sessions.save("e", (Message(role="user", content="x" * 1000),))
+    assert rows(tmp_path) == ["d", "e"]

@@ -1,7 +1,8 @@
-"""Whatever a unit starts goes away with it: 3 kinds of grandchildren x 3 events."""
+"""Whatever a unit starts goes away with it: 6 kinds of grandchildren x 4 events."""
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atoll_supervisor.shell import proc, tree
+from atoll_supervisor.shell.mark import mark_of, marking, new_mark
 from atoll_supervisor.shell.spawn import Launcher
 from tests.fakes.launching import Unit, is_dead, until
 
@@ -33,13 +35,19 @@ async def unit(tmp_path):
 
 
 async def grandchildren(child, count):
-    """The pids of all that carries the child's mark but itself, once there are `count`."""
+    """The sleepers that carry the child's mark, once there are `count`; not who only forked."""
 
     def found():
-        return [pid for pid in proc.marked(child.instance) if pid != child.pid]
+        return [pid for pid in marked(child) if "time.sleep" in command(pid)]
 
-    await until(lambda: len([pid for pid in found() if "time.sleep" in command(pid)]) == count)
+    await until(lambda: len(found()) == count)
     return found()
+
+
+def marked(child):
+    """Every process on the machine that carries the child's mark, zombies included."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in pids if mark_of(pid) == child.ties.mark]
 
 
 def command(pid):
@@ -47,6 +55,12 @@ def command(pid):
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def running(**options):
+    """A helper of the daemon's own."""
+    nap = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+    return subprocess.Popen(nap, **options)
 
 
 def stop(child):
@@ -61,17 +75,23 @@ def shut_down(child):
     child.kill_tree()
 
 
-@pytest.mark.parametrize("event", [stop, crash, shut_down])
+def fail(child):
+    """A death that neither it nor we ordered."""
+    child.send(signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("event", [stop, crash, shut_down, fail])
+@pytest.mark.parametrize("more", [(), ("--clear",)], ids=["marked", "cleared"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_no_grandchild_outlives_its_unit(unit, kind, event):
+async def test_no_grandchild_outlives_its_unit(unit, kind, more, event):
     """Gone, not merely killed, by the time the exit is reported (supervision.md 3.6)."""
-    child = unit.start("--leak-grandchild", kind)
+    child = unit.start("--leak-grandchild", kind, *more)
     await unit.ready()
     pids = await grandchildren(child, 1)
     event(child)
     await unit.exited()
     assert [pid for pid in pids if not is_dead(pid)] == []
-    assert proc.marked(child.instance) == []
+    assert marked(child) == []
 
 
 async def test_a_unit_that_kills_itself_takes_all_kinds_along(unit):
@@ -102,15 +122,78 @@ async def test_another_unit_is_left_alone(tmp_path):
     two.pump.close()
 
 
-async def test_kill_tree_finds_what_hides_without_a_mark(unit):
-    """A descendant with an empty environment in its own session is found by descent."""
-    child = unit.start("--bare-grandchild")
-    await unit.ready()
-    await until(lambda: any("sleep" in command(pid) for pid in proc.children_of(child.pid)))
-    hidden = proc.children_of(child.pid)
-    child.kill_tree()
-    await unit.exited()
-    await until(lambda: all(map(is_dead, hidden)))
+@pytest.mark.parametrize("status", ["3", "0"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_unit_that_ends_by_itself_leaves_nothing(unit, kind, status):
+    """A program that exits right after it forked takes along what shed session and environment."""
+    child = unit.start("--leak-grandchild", kind, "--clear", "--exit", status)
+    assert (await unit.exited()).code == int(status)
+    assert [pid for pid in marked(child) if not is_dead(pid)] == []
+
+
+async def test_restarts_pile_nothing_up(unit):
+    """Ten generations later there is nothing that an earlier one hid."""
+    for _ in range(10):
+        child = unit.start("--leak-grandchild=setsid", "--clear")
+        await unit.ready()
+        child.terminate()
+        await unit.exited()
+    assert tree.strays(()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_hidden_child_of_a_living_unit_survives(tmp_path, kind):
+    """Neither a neighbour's end nor the tidying touches it, though nothing else ties it."""
+    launcher = Launcher()
+    one, two = Unit(tmp_path, launcher, "one"), Unit(tmp_path, launcher, "two")
+    options = ("--leak-grandchild", kind, "--clear")
+    first, second = one.start(*options), two.start(*options)
+    await one.ready()
+    await two.ready()
+    others = await grandchildren(second, 1)
+    first.send(signal.SIGKILL)
+    await one.exited()
+    launcher.kill_unowned()
+    launcher.reap_orphans()
+    await asyncio.sleep(0.1)  # nothing must happen: there is no event to wait for
+    assert not any(map(is_dead, [*others, second.pid]))
+    await one.end()
+    await two.end()
+
+
+async def test_a_stray_of_a_dead_unit_is_tidied_away(unit):
+    """What carries the mark of no living unit goes; what carries none is left alone."""
+    with marking(new_mark()):
+        lost = running(start_new_session=True)
+    nobodys = running(start_new_session=True)
+    assert unit.launcher.kill_unowned() == 1
+    await until(lambda: is_dead(lost.pid))
+    assert not is_dead(nobodys.pid)
+    for process in (lost, nobodys):
+        process.kill()
+        process.wait(5)
+
+
+async def test_a_marked_helper_of_the_daemon_is_no_stray(unit):
+    """One that a thread happens to start during a launch stays in the daemon's session."""
+    with marking(new_mark()):
+        helper = running()
+    assert unit.launcher.kill_unowned() == 0
+    assert helper.poll() is None
+    helper.kill()
+    helper.wait(5)
+
+
+def test_a_mark_is_ours_for_a_moment_only():
+    """The daemon's own limit is as before, also after a launch that failed."""
+    before = resource.getrlimit(resource.RLIMIT_RTTIME)
+    mark = new_mark()
+    with marking(mark):
+        assert mark_of(os.getpid()) == mark
+    with pytest.raises(FileNotFoundError), marking(mark):
+        subprocess.run(["./no-such-program"], check=True)
+    assert resource.getrlimit(resource.RLIMIT_RTTIME) == before
+    assert mark_of(os.getpid()) == 0
 
 
 async def test_a_thousand_orphans_are_buried(unit):
@@ -138,7 +221,7 @@ async def test_helpers_of_the_daemon_are_no_strays(unit):
 
 def test_our_own_group_is_never_killed():
     """Neither the daemon's group nor that of a child that leads none (airflow PR 65738)."""
-    helper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    helper = running()
     tree.kill_group(os.getpgrp())
     tree.kill_group(helper.pid)
     assert helper.poll() is None
@@ -148,7 +231,7 @@ def test_our_own_group_is_never_killed():
 
 def test_children_are_found_without_the_kernels_list():
     """The scan for kernels without CONFIG_PROC_CHILDREN finds the same."""
-    helper = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
+    helper = running()
     assert helper.pid in proc._children_by_scan(os.getpid()) & proc.children_of(os.getpid())
     helper.kill()
     helper.wait(5)

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from atoll.adapters.upstream import Peer, Upstream, UpstreamStatus
-from atoll.errors import UpstreamGarbage, UpstreamRefused, UpstreamTimeout
+from atoll.errors import (
+    Busy,
+    ClientError,
+    UpstreamError,
+    UpstreamGarbage,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from tests.fakes.upstream import END, HANG, RESET, Hold, Pause, head, piece, streamed, whole
 from tests.fakes.upstream import Upstream as FakeServer
 
@@ -144,6 +151,37 @@ async def test_an_error_status_is_told_in_the_servers_words(reply, said: str):
     assert isinstance(error, UpstreamStatus)
     assert said in str(error)
     assert len(str(error)) < 700
+
+
+@pytest.mark.parametrize(
+    ("answered", "status", "who", "kind"),
+    [
+        (400, 400, "client", ClientError),
+        (413, 400, "client", ClientError),
+        (422, 400, "client", ClientError),
+        (429, 503, "upstream", Busy),
+        (503, 503, "upstream", Busy),
+        (401, 502, "upstream", UpstreamError),
+        (403, 502, "upstream", UpstreamError),
+        (404, 502, "upstream", UpstreamError),
+        (500, 502, "upstream", UpstreamError),
+    ],
+)
+async def test_an_error_status_becomes_an_error_of_the_side_that_can_act(
+    answered: int, status: int, who: str, kind: type[Exception]
+):
+    error = await fails(whole({"error": "the servers words"}, f"{answered} X"))
+    assert isinstance(error, kind)
+    assert isinstance(error, UpstreamStatus)
+    assert (error.answered, error.status, error.who) == (answered, status, who)
+    assert "the servers words" in str(error)
+
+
+async def test_an_address_that_is_none_is_told_and_no_foreign_exception():
+    upstream = client("http://\u2603\u200b")
+    with pytest.raises(UpstreamRefused, match="is no address"):
+        await lines_of(upstream)
+    await upstream.close()
 
 
 async def test_a_key_is_sent_and_never_repeated():

@@ -185,7 +185,7 @@ def test_tools_that_cannot_be_imported_fail_their_agent_with_the_last_line(daemo
 def test_an_instant_crasher_is_not_restarted_without_end(daemon: Daemon) -> None:
     more = '[tools]\npython = "tools.py"\n[deployment]\nmax_restarts = 2\nrestart_delay = 0.1\n'
     manifest = add_agent(daemon.agents, "Crasher", more)
-    (manifest.parent / "tools.py").write_text("raise SystemExit(3)\n")
+    (manifest.parent / "tools.py").write_text("import os\nos._exit(3)\n")
     with running(daemon):
         row = daemon.wait_for("crasher", phase="failed")
         assert row["restarts"] == 2

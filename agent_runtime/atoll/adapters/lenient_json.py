@@ -17,8 +17,8 @@ UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 Shape = TypeVar("Shape")
 
 
-def decoded(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
-    """Decode one JSON text; raises UpstreamGarbage with the beginning of what cannot be read.
+def decoded(decoder: msgspec.json.Decoder[Shape], raw: bytes, where: str) -> Shape:
+    """Decode one JSON text of the server `where`; raises UpstreamGarbage with its beginning.
 
     Bytes that are not UTF-8 and lone surrogates become U+FFFD: a model that
     stops inside a character sends both.
@@ -30,7 +30,10 @@ def decoded(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
     try:
         return decoder.decode(_mended(raw))
     except UNREADABLE:
-        raise UpstreamGarbage(f"an answer that is not as agreed: {_shown(raw)}") from None
+        raise UpstreamGarbage(
+            f"{where} sent an answer that is not as agreed: {_shown(raw)};"
+            " check that [llm] provider and base_url fit together"
+        ) from None
 
 
 def _mended(raw: bytes) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 
 from atoll.adapters import ollama_wire as wire
 from atoll.adapters.lenient_json import decoded
+from atoll.adapters.offered import Offered
 from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.upstream import Peer, Upstream, UpstreamStatus, drain
 from atoll.adapters.words import spoken
@@ -42,7 +43,8 @@ class OllamaModel:
             raw = await self._upstream.fetch("POST", "/api/show", body)
         except UpstreamStatus as error:
             raise self._plain(error) from None
-        return _info(model, decoded(wire.SHOW, raw), await self._size(model))
+        show = decoded(wire.SHOW, raw, self._upstream.peer.where)
+        return _info(model, show, await self._size(model))
 
     async def ping(self) -> None:
         """GET /api/version; a look-alike's 404 is a sign of life too."""
@@ -74,21 +76,25 @@ class OllamaModel:
     async def _chunks(
         self, lines: AsyncGenerator[bytes, None], watch: Stopwatch, request: ModelRequest
     ) -> AsyncGenerator[Chunk, None]:
+        where = self._upstream.peer.where
+        offered = Offered(request, where)
         async for raw in lines:
             if not raw.strip():
                 continue
-            line = decoded(wire.LINE, raw)
+            line = decoded(wire.LINE, raw, where)
             if line.error is not None:
-                raise UpstreamError(f"{self._upstream.peer.where} says: {spoken(line.error)}")
+                raise UpstreamError(f"{where} says: {spoken(line.error)}")
             for chunk in wire.chunks_of(line):
                 watch.piece()
-                yield chunk
+                if offered.passes(chunk):
+                    yield chunk
             if line.done:
+                offered.end()
                 asked = length_of(request.messages, request.raw_prompt)
                 yield wire.done_of(line, watch.complete(wire.usage_of(line), asked))
                 await drain(lines)
                 return
-        raise UpstreamGarbage(f"the answer of {self._upstream.peer.where} broke off")
+        raise UpstreamGarbage(f"the answer of {where} broke off")
 
     async def _name(self) -> str:
         if not self._model:
@@ -98,7 +104,7 @@ class OllamaModel:
     async def _size(self, model: str) -> int:
         try:
             raw = await self._upstream.fetch("GET", "/api/tags", within=PING_TIMEOUT)
-            models = decoded(wire.TAGS, raw).models or []
+            models = decoded(wire.TAGS, raw, self._upstream.peer.where).models or []
         except UpstreamError:
             return 0
         return next((m.size or 0 for m in models if same_model(m.name or m.model, model)), 0)
@@ -114,7 +120,7 @@ class OllamaModel:
 async def first_listed(upstream: Upstream, within: float = PING_TIMEOUT) -> str:
     """The first model that an Ollama lists; raises UpstreamError when there is none."""
     raw = await upstream.fetch("GET", "/api/tags", within=within)
-    for model in decoded(wire.TAGS, raw).models or []:
+    for model in decoded(wire.TAGS, raw, upstream.peer.where).models or []:
         if name := model.name or model.model:
             return name
     raise UpstreamError(f"{upstream.peer.where} has no model: run `ollama pull llama3.2`")

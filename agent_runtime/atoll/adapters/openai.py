@@ -9,6 +9,7 @@ import msgspec
 
 from atoll.adapters import openai_wire as wire
 from atoll.adapters.lenient_json import decoded
+from atoll.adapters.offered import Offered
 from atoll.adapters.openai_models import info_of, listed
 from atoll.adapters.openai_request import body_of
 from atoll.adapters.stopwatch import Stopwatch, length_of
@@ -69,12 +70,15 @@ class OpenAIModel:
         body = msgspec.json.encode(body_of(self._model, request, strict=self._strict))
         watch = Stopwatch(self._clock)
         reading = Reading(self._upstream.peer.where, watch)
+        offered = Offered(request, self._upstream.peer.where)
         async with (
             aclosing(self._upstream.lines(path, body)) as lines,
             aclosing(reading.chunks(lines)) as chunks,
         ):
             async for chunk in chunks:
-                yield chunk
+                if offered.passes(chunk):
+                    yield chunk
+            offered.end()
             asked = length_of(request.messages, request.raw_prompt)
             yield Done(reading.reason, watch.complete(reading.usage, asked))
             await drain(lines)
@@ -101,7 +105,7 @@ class Reading:
             if data == END:
                 break
             if data is not None:
-                for chunk in self._read(decoded(wire.EVENT, data)):
+                for chunk in self._read(decoded(wire.EVENT, data, self._where)):
                     self._watch.piece()
                     yield chunk
         if not self._finished:

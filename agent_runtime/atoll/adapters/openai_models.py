@@ -50,7 +50,8 @@ PROPS = msgspec.json.Decoder(Props)
 
 async def listed(upstream: Upstream) -> list[Listed]:
     """The models of a server; raises UpstreamError."""
-    return decoded(MODELS, await upstream.fetch("GET", "/models")).data or []
+    raw = await upstream.fetch("GET", "/models")
+    return decoded(MODELS, raw, upstream.peer.where).data or []
 
 
 async def info_of(upstream: Upstream, models: list[Listed], model: str) -> ModelInfo:
@@ -81,7 +82,8 @@ async def _template_has_tools(peer: Peer) -> bool:
     """llama.cpp can call tools when the chat template mentions them; /props is beside /v1."""
     root = Upstream(msgspec.structs.replace(peer, url=peer.url.removesuffix("/v1")))
     try:
-        template = decoded(PROPS, await root.fetch("GET", "/props")).chat_template
+        raw = await root.fetch("GET", "/props")
+        template = decoded(PROPS, raw, peer.where).chat_template
     except UpstreamError:
         return False
     finally:

@@ -9,8 +9,10 @@ of its docstring, a parameter's from the docstring's `Args:` lines.
 import asyncio
 import importlib.util
 import inspect
+import json
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, get_type_hints
@@ -18,12 +20,12 @@ from typing import Annotated, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from atoll.adapters.tool_threads import Function, ToolThreads
 from atoll.errors import AgentError
 from atoll.ports import Outcome
-from atoll.wire.json import JsonObject, JsonValue
+from atoll.wire.json import JsonObject
 from atoll.wire.messages import Call, ToolSpec
 
-Function = Callable[..., object]
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -38,8 +40,8 @@ class Tool(Struct, frozen=True):
 def load_tools(path: Path) -> tuple[Tool, ...]:
     """Import `path` and make a tool of each public function that it defines.
 
-    Raises AgentError with the last line of the traceback when the file cannot
-    be imported, or when a function has a parameter without a type hint.
+    Raises AgentError with the line and the reason when the file cannot be
+    imported, and with the function's name when no shape can be made of it.
     """
     module = _import(path)
     functions = [
@@ -58,20 +60,52 @@ def _import(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses and type hints look it up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise AgentError(f"{path.name}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise AgentError(f"{_place(path, error)}: {_reason(error)}") from error
     return module
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """`tools.py:3`, the last line of the file that was at work."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line = error.lineno
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), None)
+    return f"{path.name}:{line}" if line else path.name
+
+
+def _reason(error: BaseException) -> str:
+    """`ValueError: no`, in text that can be sent anywhere."""
+    try:
+        words = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # noqa: BLE001  a foreign __str__ may fail too
+        words = ""
+    kind = type(error).__name__
+    return _sendable(f"{kind}: {words}" if words else kind)
+
+
+def _sendable(text: str) -> str:
+    """The text with "?" for lone surrogates, which no JSON over UTF-8 can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _tool(path: Path, function: Function) -> Tool:
     name = function.__name__
     summary, parameters = _docstring(inspect.getdoc(function) or "")
-    arguments = _arguments_struct(path, function, parameters)
-    return Tool(ToolSpec(name, summary or name, _schema(arguments)), function, arguments)
+    try:
+        arguments = _arguments_struct(path, function, parameters)
+        spec = ToolSpec(name, summary or name, _schema(arguments))
+    except AgentError:
+        raise
+    except Exception as error:
+        # Evaluating hints runs the file's code; msgspec's refusals are of several types.
+        raise AgentError(f"{path.name}: {name}(): {_reason(error)}") from error
+    return Tool(spec, function, arguments)
 
 
 def _arguments_struct(path: Path, function: Function, described: Mapping[str, str]) -> type[Struct]:
-    hints = _hints(path, function)
+    hints = get_type_hints(function, include_extras=True)
     fields: list[tuple[str, object] | tuple[str, object, object]] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name not in hints or parameter.kind not in _BY_NAME:
@@ -86,13 +120,6 @@ def _arguments_struct(path: Path, function: Function, described: Mapping[str, st
         empty = default is inspect.Parameter.empty
         fields.append((parameter.name, hint) if empty else (parameter.name, hint, default))
     return msgspec.defstruct(function.__name__, fields, forbid_unknown_fields=True, kw_only=True)
-
-
-def _hints(path: Path, function: Function) -> dict[str, object]:
-    try:
-        return dict(get_type_hints(function, include_extras=True))
-    except NameError as error:
-        raise AgentError(f"{path.name}: {function.__name__}(): {error}") from error
 
 
 def _schema(arguments: type[Struct]) -> JsonObject:
@@ -130,6 +157,7 @@ class PythonTools:
     ) -> None:
         allowed = [tool for tool in tools if "*" in allow or tool.spec.name in allow]
         self._tools = {tool.spec.name: tool for tool in allowed}
+        self._threads = ToolThreads()
         self._timeout = timeout
         self._max_chars = max_chars
 
@@ -143,28 +171,56 @@ class PythonTools:
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(self._tools) or "none"
-            return Outcome(f"there is no tool {call.name!r}; known tools: {known}", failed=True)
+            return _failed(f"there is no tool {call.name!r}; known tools: {known}")
         try:
             arguments = msgspec.convert(call.arguments, tool.arguments, strict=False)
-            async with asyncio.timeout(self._timeout):
-                value = await _run(tool.function, msgspec.structs.asdict(arguments))
+        except Exception as error:  # noqa: BLE001  a hint's own code may run here
+            return _failed(f"wrong arguments for {call.name}: {error}")
+        if self._threads.full and not inspect.iscoroutinefunction(tool.function):
+            return _failed(f"{call.name} was not called: too many calls still run; try later")
+        return await self._called(tool, msgspec.structs.asdict(arguments))
+
+    async def _called(self, tool: Tool, arguments: Mapping[str, object]) -> Outcome:
+        limit = asyncio.timeout(self._timeout)
+        try:
+            async with limit:
+                value = await self._run(tool.function, arguments)
             return Outcome(self._text(value))
-        except msgspec.ValidationError as error:
-            return Outcome(f"wrong arguments for {call.name}: {error}", failed=True)
-        except TimeoutError:
-            text = f"{call.name} did not finish within {self._timeout:g} s"
-            return Outcome(text, failed=True)
-        except Exception as error:  # noqa: BLE001  a tool's fault is a result, not a crash
-            return Outcome(f"{call.name} failed: {type(error).__name__}: {error}", failed=True)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a fault is a result, not a crash
+            # Only here, inside the task: a SystemExit that leaves a task ends the event loop.
+            if limit.expired():
+                return _failed(f"{tool.spec.name} did not finish within {self._timeout:g} s")
+            return _failed(f"{tool.spec.name} failed: {_reason(error)}")
+
+    async def _run(self, function: Function, arguments: Mapping[str, object]) -> object:
+        if inspect.iscoroutinefunction(function):
+            return await _awaited(function(**arguments))
+        return await self._threads.run(function, arguments)
 
     def _text(self, value: object) -> str:
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        text = _sendable(value if isinstance(value, str) else _json(value))
         if len(text) <= self._max_chars:
             return text
         return f"{text[: self._max_chars]}\n[cut: {len(text) - self._max_chars} characters more]"
 
 
-async def _run(function: Function, arguments: dict[str, JsonValue]) -> object:
-    if inspect.iscoroutinefunction(function):
-        return await function(**arguments)
-    return await asyncio.to_thread(function, **arguments)
+async def _awaited(work: Coroutine[object, object, object]) -> object:
+    """Keep a CancelledError that the tool raised by itself apart from our being cancelled."""
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(type(error).__name__) from None
+
+
+def _failed(text: str) -> Outcome:
+    return Outcome(_sendable(text), failed=True)
+
+
+def _json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # lone surrogates inside
+        return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)

@@ -2,20 +2,31 @@
 
 WAL with `synchronous=NORMAL`: a committed write survives the death of the
 process, kill -9 included; only a power cut may take the last ones. Expiry is
-exact on use: a session past its time is unknown, swept or not (KW5).
+exact on use: a session past its time is unknown, swept or not (KW5). The disk
+is bounded: each save sweeps, and so does opening the file.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from atoll.errors import AgentError, TooLarge
 from atoll.ports import Clock
 from atoll.wire.messages import Message
 
 MAX_SESSIONS = 1000
 """The longest unused go first when there are more (FR-S008)."""
+MAX_SESSION_BYTES = 1024 * 1024
+"""Bytes of one stored conversation; a longer one is not kept."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of all stored conversations of an agent; the longest unused go first when over it."""
+_BUSY = 2.0
+"""Seconds to wait for another process that writes to the file."""
 
 _SCHEMA = """
 create table if not exists session (
@@ -25,57 +36,112 @@ create table if not exists session (
 ) without rowid;
 create index if not exists session_used_at on session (used_at);
 """
+_SHRINK = """
+delete from session where id in (
+    select id from (
+        select id, row_number() over oldest_last as place,
+            sum(length(messages)) over oldest_last as bytes
+        from session
+        window oldest_last as (order by id = ? desc, used_at desc, id)
+    ) where place > ? or bytes > ?
+)
+"""
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(tuple[Message, ...])
 
+T = TypeVar("T")
+
 
 class SqliteSessions:
-    """The SessionStore port over one SQLite file. `timeout` in seconds."""
+    """The SessionStore port over one SQLite file. `timeout` in seconds.
+
+    SQLite waits for disks and for other processes, so it has a thread of its
+    own and never holds up the event loop. Every method raises AgentError when
+    the file cannot be used; so does opening it.
+    """
 
     def __init__(self, path: Path, timeout: float, clock: Clock) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
         self._timeout = timeout
         self._clock = clock
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
-        self._db.execute("pragma busy_timeout = 2000")
-        self._db.executescript(_SCHEMA)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
+        try:
+            self._db = self._thread.submit(self._open).result()
+        except (OSError, sqlite3.Error) as error:
+            self._thread.shutdown()
+            raise AgentError(
+                f"the sessions cannot be kept in {path}: {_reason(error)}; "
+                "move that file away, or set ATOLL_STATE_DIR to a directory of your own"
+            ) from None
 
-    def load(self, session_id: str) -> tuple[Message, ...] | None:
+    async def load(self, session_id: str) -> tuple[Message, ...] | None:
         """The messages of a live session, or None; reading does not extend its life."""
-        row = self._db.execute(
-            "select messages from session where id = ? and used_at > ?",
-            (session_id, self._expired_before()),
-        ).fetchone()
+        query = "select messages from session where id = ? and used_at > ?"
+        found = (session_id, self._expired_before())
+        row = await self._run(lambda: self._db.execute(query, found).fetchone())
         return None if row is None else _DECODER.decode(row[0])
 
-    def save(self, session_id: str, messages: Sequence[Message]) -> None:
-        """Store the whole conversation; on disk when this returns."""
-        self._db.execute(
-            "insert or replace into session values (?, ?, ?)",
-            (session_id, self._clock.now(), _ENCODER.encode(tuple(messages))),
-        )
-        self._db.execute(
-            "delete from session where id in"
-            " (select id from session order by used_at desc limit -1 offset ?)",
-            (MAX_SESSIONS,),
-        )
+    async def save(self, session_id: str, messages: Sequence[Message]) -> None:
+        """Store the whole conversation; on disk when this returns. TooLarge when it is too long."""
+        encoded = _ENCODER.encode(tuple(messages))
+        if len(encoded) > MAX_SESSION_BYTES:
+            raise TooLarge(f"a conversation over {MAX_SESSION_BYTES} bytes is not kept")
+        await self._run(lambda: self._store(session_id, encoded))
 
-    def count(self) -> int:
+    async def count(self) -> int:
         """How many sessions are alive."""
         query = "select count(*) from session where used_at > ?"
-        (count,) = self._db.execute(query, (self._expired_before(),)).fetchone()
+        alive = (self._expired_before(),)
+        (count,) = await self._run(lambda: self._db.execute(query, alive).fetchone())
         return int(count)
 
-    def cleanup(self) -> int:
+    async def cleanup(self) -> int:
         """Delete the expired sessions and say how many they were."""
-        query = "delete from session where used_at <= ?"
-        return self._db.execute(query, (self._expired_before(),)).rowcount
+        return await self._run(lambda: self._sweep(self._db))
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, after what is still being written."""
+        self._thread.submit(self._db.close)
+        self._thread.shutdown()
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path, _BUSY, isolation_level=None)
+        try:
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = normal")
+            db.executescript(_SCHEMA)
+            self._sweep(db)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                db.close()
+                raise
+        return db
+
+    def _store(self, session_id: str, encoded: bytes) -> None:
+        db = self._db
+        db.execute("begin immediate")
+        with db:  # commits, or takes it all back
+            values = (session_id, self._clock.now(), encoded)
+            db.execute("insert or replace into session values (?, ?, ?)", values)
+            self._sweep(db)
+            db.execute(_SHRINK, (session_id, MAX_SESSIONS, MAX_BYTES))
+
+    def _sweep(self, db: sqlite3.Connection) -> int:
+        query = "delete from session where used_at <= ?"
+        return db.execute(query, (self._expired_before(),)).rowcount
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise AgentError(f"the sessions in {self._path} failed: {error}") from error
 
     def _expired_before(self) -> float:
         return self._clock.now() - self._timeout
+
+
+def _reason(error: OSError | sqlite3.Error) -> str:
+    """A person's words: without the errno that str puts in front."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -17,7 +17,14 @@ from atoll.adapters.lean_httpx import httpx
 from atoll.adapters.lines import MAX_LINE, LineSplitter
 from atoll.adapters.words import words_of
 from atoll.config.loopback import is_loopback
-from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused, UpstreamTimeout
+from atoll.errors import (
+    Busy,
+    ClientError,
+    UpstreamError,
+    UpstreamGarbage,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 
 CONNECT_TIMEOUT = 5.0
 FETCH_TIMEOUT = 10.0
@@ -58,6 +65,14 @@ class UpstreamStatus(UpstreamError):
         self.words = words
 
 
+class UpstreamRejected(ClientError, UpstreamStatus):
+    """It says that the request is wrong: the client's part of it, for ours is always the same."""
+
+
+class UpstreamBusy(Busy, UpstreamStatus):
+    """It has no room now, or its rate limit is used up."""
+
+
 class Upstream:
     """A pool of connections to one Peer; made cheaply, connects on first use."""
 
@@ -91,10 +106,13 @@ class Upstream:
         that nobody wants the rest.
         """
         splitter = LineSplitter()
-        async with aclosing(self._pieces("POST", path, body)) as pieces:
-            async for data in pieces:
-                for line in splitter.feed(data):
-                    yield line
+        try:
+            async with aclosing(self._pieces("POST", path, body)) as pieces:
+                async for data in pieces:
+                    for line in splitter.feed(data):
+                        yield line
+        except UpstreamStatus as error:
+            raise _blamed(self.peer, error) from None
         if rest := splitter.rest():
             yield rest
 
@@ -162,6 +180,17 @@ async def _refusal(peer: Peer, response: httpx.Response) -> UpstreamStatus:
     return UpstreamStatus(peer, response.status_code, words)
 
 
+def _blamed(peer: Peer, error: UpstreamStatus) -> UpstreamStatus:
+    """A generation's error status, with the side that has to act on it."""
+    match error.answered:
+        case 400 | 413 | 422:
+            return UpstreamRejected(peer, error.answered, error.words)
+        case 429 | 503:
+            return UpstreamBusy(peer, error.answered, error.words)
+        case _:
+            return error
+
+
 @contextmanager
 def _told(peer: Peer) -> Generator[None]:
     """Turn what httpx raises into words for people."""
@@ -177,6 +206,8 @@ def _told(peer: Peer) -> Generator[None]:
     except httpx.ConnectError as error:
         text = f"cannot reach {peer.where}: {_cause(error)}; {peer.remedy}"
         raise UpstreamRefused(text) from None
+    except httpx.InvalidURL as error:
+        raise UpstreamRefused(f"{peer.where} is no address: {error}; {peer.remedy}") from None
     except (httpx.HTTPError, httpx.StreamError) as error:
         text = str(error) or type(error).__name__
         raise UpstreamGarbage(f"the answer of {peer.where} broke off: {text}") from None

@@ -7,6 +7,7 @@ together with every other mistake of the file.
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 from atoll.config.document import Fault
 from atoll.config.expand import is_variable
@@ -15,7 +16,6 @@ from atoll.config.names import name_fault
 from atoll.config.positions import Path
 from atoll.wire.json import JsonObject, JsonValue
 
-_URL = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 _LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV")
 """Variables that make a program run somebody else's code before its own (attacks.md S16)."""
 _NEEDED = {"stdio": "command", "sse": "url", "http": "url"}
@@ -117,9 +117,24 @@ def _child(child: JsonObject, path: Path) -> Iterator[Fault]:
 
 def _url(table: JsonObject, path: Path, key: str) -> Iterator[Fault]:
     url = table.get(key)
-    if isinstance(url, str) and not _URL.match(url):
-        message = "expected a URL that begins with http:// or https://"
+    if isinstance(url, str) and (message := _url_fault(url)):
         yield Fault(path=(*path, key), message=message)
+
+
+def _url_fault(url: str) -> str:
+    """What is wrong with a URL (RFC 3986), or ""; never shows it, it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "expected a URL with a host and at most a port up to 65535"
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return "expected a URL that begins with http:// or https://"
+    if any(char.isspace() or not char.isprintable() for char in url):
+        return "expected a URL without spaces and control characters"
+    if not host or port == 0:
+        return "expected a URL with a host, and no port 0"
+    return ""
 
 
 def _variable(table: JsonObject, path: Path, key: str) -> Iterator[Fault]:

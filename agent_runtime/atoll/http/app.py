@@ -8,6 +8,7 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import LifeSpanScope, Receive, Scope, Send
 
+from atoll.http.absent import ABSENT
 from atoll.http.access import state_of
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
@@ -19,6 +20,7 @@ from atoll.http.ollama.lists import ps, root, show, tags, version
 from atoll.http.ollama.turns import chat, generate
 from atoll.http.openai.routes import completions, model, models
 from atoll.http.sessions import cleanup, sessions
+from atoll.http.stopping import ToldOfTheStop
 from atoll.loop.agent import Agent
 from atoll.wire.events import Failure
 
@@ -37,6 +39,9 @@ ANY_CONTENT_TYPE = (
     "/api/copy",
     "/api/delete",
     "/api/blobs/",
+    "/api/me",
+    "/api/signout",
+    "/api/experimental/",
     "/v1/",
 )
 """Real clients of Ollama send its paths bodies of any type or none (ollama-api.md 1.2)."""
@@ -48,7 +53,7 @@ def agent_app(agent: Agent) -> Litestar:
         [
             *(root, version, tags, ps, show, chat, generate, *LIBRARY),
             *(models, model, completions),
-            *(health, ready, sessions, cleanup),
+            *(health, ready, sessions, cleanup, *ABSENT),
         ],
         state=state_of(agent),
         exception_handlers={HTTPException: _rejected, Exception: _failed},
@@ -73,7 +78,7 @@ def guarded(agent: Agent, bind_host: str, machine: str, token: str = "") -> Asgi
     )
     app = HeadAsGet(agent_app(agent))
     # Inside the Guard: a browser's preflight carries no token.
-    return Guard(Bearer(app, token) if token else app, rules)
+    return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
 
 
 class HeadAsGet:

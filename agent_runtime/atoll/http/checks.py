@@ -1,12 +1,16 @@
 """What is checked about the model before anything is generated, in Ollama's words."""
 
 import asyncio
+import functools
+import logging
 import re
 
 from atoll.errors import ClientError, NotFound, UpstreamError
 from atoll.loop.agent import Agent
 from atoll.ports import ModelInfo
 from atoll.wire.turn import TurnRequest
+
+_log = logging.getLogger("atoll.http")
 
 _LIST_TIMEOUT = 3.0
 """Seconds a list waits for the back end; then it shows what is known without it."""
@@ -34,6 +38,12 @@ def required(model: str | None) -> str:
     if not model:
         raise ClientError("model is required")
     return model
+
+
+@functools.cache
+def say_no_logprobs() -> None:
+    """Log, once per process, that logprobs are left out; the clients that ask live without."""
+    _log.warning("a client asks for logprobs: this release answers without them")
 
 
 async def check_abilities(agent: Agent, request: TurnRequest) -> None:

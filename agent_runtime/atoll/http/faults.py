@@ -1,9 +1,10 @@
 """One failure, spelled as each dialect spells errors (DESIGN section 7).
 
 Ollama's paths answer `{"error": str, "detail": str}`, `/v1` OpenAI's envelope,
-everything else `{"detail", "code", "who"}`. Never a traceback.
+`/v1/messages` Anthropic's, everything else `{"detail", "code", "who"}`. Never a traceback.
 """
 
+import secrets
 from typing import Literal
 
 import msgspec
@@ -12,11 +13,20 @@ from msgspec import Struct
 from atoll.errors import AtollError, ClientError
 from atoll.wire.events import Failure
 
-Dialect = Literal["ollama", "openai", "atoll"]
+Dialect = Literal["ollama", "openai", "anthropic", "atoll"]
 
 INTERNAL = Failure("internal", "the agent failed; its log has the reason", "atoll", 500)
+STOPPING = Failure("stopping", "the agent is stopping", "atoll", 503)
 
 _OPENAI_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -57,6 +67,21 @@ class Envelope(Struct, frozen=True):
     error: OpenAiError
 
 
+class AnthropicError(Struct, frozen=True):
+    """The inside of Anthropic's error envelope."""
+
+    type: str
+    message: str
+
+
+class AnthropicEnvelope(Struct, frozen=True):
+    """Anthropic's error (ollama-api.md, section of errors)."""
+
+    error: AnthropicError
+    request_id: str
+    type: Literal["error"] = "error"
+
+
 class PlainError(Struct, frozen=True):
     """Everybody else's error: what, a stable code, and the side that has to mend it."""
 
@@ -67,6 +92,8 @@ class PlainError(Struct, frozen=True):
 
 def dialect_of(path: str) -> Dialect:
     """The dialect that is spoken at `path`."""
+    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+        return "anthropic"
     if path.startswith("/v1/"):
         return "openai"
     if path.startswith("/api/") and not path.startswith("/api/v1/"):
@@ -90,6 +117,10 @@ def error_body(dialect: Dialect, failure: Failure) -> bytes:
             return _encode(NativeError(failure.message, failure.message))
         case "openai":
             return _encode(envelope(failure))
+        case "anthropic":
+            kind = _ANTHROPIC_TYPES.get(failure.status, "api_error")
+            error = AnthropicError(kind, failure.message)
+            return _encode(AnthropicEnvelope(error, f"req_{secrets.token_hex(12)}"))
         case "atoll":
             return _encode(PlainError(failure.message, failure.code, failure.who))
 

@@ -5,6 +5,7 @@ as the process itself works: a supervisor must not restart an agent because its
 model's server is down.
 """
 
+import asyncio
 import os
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,14 +15,22 @@ from litestar.datastructures import State
 from msgspec import Struct
 
 from atoll import __version__
+from atoll.errors import AtollError
 from atoll.http.access import agent_of
 from atoll.loop.agent import Agent
 
 AnyRequest = Request[object, object, State]
 
+_COUNT_LIMIT = 1.0
+"""Seconds the count of the sessions may take; a busy disk must not look like a dead agent."""
+
 
 class HealthAnswer(Struct, frozen=True):
-    """`uptime` in seconds; `reason` says what is degraded, "" when nothing is."""
+    """`uptime` in seconds; `reason` says what is degraded, "" when nothing is.
+
+    `in_flight` and `queued` are turns. Sessions that cannot be counted degrade
+    the agent but leave it `ok`: turns pass without them.
+    """
 
     status: Literal["healthy", "degraded"]
     ok: bool
@@ -29,6 +38,8 @@ class HealthAnswer(Struct, frozen=True):
     timestamp: datetime
     version: str
     sessions: int
+    in_flight: int
+    queued: int
     uptime: float
     agent: str
     pid: int
@@ -50,16 +61,29 @@ async def ready(request: AnyRequest) -> Response[HealthAnswer]:
 
 async def _health(agent: Agent) -> HealthAnswer:
     back_end = await agent.health()
+    sessions = await _sessions(agent)
+    reason = back_end.reason or ("its sessions cannot be counted" if sessions is None else "")
     now = datetime.now(UTC)
     return HealthAnswer(
-        status="healthy" if back_end.ok else "degraded",
+        status="degraded" if reason else "healthy",
         ok=back_end.ok,
-        reason=back_end.reason,
+        reason=reason,
         timestamp=now,
         version=__version__,
-        sessions=agent.sessions.count(),
+        sessions=sessions or 0,
+        in_flight=agent.in_flight,
+        queued=agent.queued,
         uptime=max(0.0, now.timestamp() - agent.started_at),
         agent=agent.name,
         pid=os.getpid(),
         instance_id=agent.identity.instance_id,
     )
+
+
+async def _sessions(agent: Agent) -> int | None:
+    """How many are alive, None when the store does not say."""
+    try:
+        async with asyncio.timeout(_COUNT_LIMIT):
+            return await agent.sessions.count()
+    except (AtollError, TimeoutError):
+        return None

@@ -23,7 +23,7 @@ IDLE_WAIT = 2.0
 """Seconds a kept connection gets to send one last request."""
 _POLL = 0.02
 _LAST_WORDS = 1.0
-"""Seconds a cancelled request gets to clean up."""
+"""Seconds a cancelled request gets to clean up and to say its end."""
 
 
 class HttpServer:
@@ -143,7 +143,11 @@ class _Server(uvicorn.Server):
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel("the server stops")
+        until = time.monotonic() + _LAST_WORDS
         if tasks:
             await asyncio.wait(tasks, timeout=_LAST_WORDS)
+        # What they said last must leave the buffers: an abort throws those away.
+        while self.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL)
         for connection in list(self.server_state.connections):
             connection.transport.abort()

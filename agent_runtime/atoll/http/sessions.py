@@ -26,10 +26,10 @@ class Cleanup(Struct, frozen=True):
 async def sessions(request: AnyRequest) -> Sessions:
     """How many sessions are alive."""
     agent = agent_of(request.app)
-    return Sessions(agent.sessions.count(), agent.manifest.session.timeout_minutes)
+    return Sessions(await agent.sessions.count(), agent.manifest.session.timeout_minutes)
 
 
 @post("/api/sessions/cleanup", status_code=200)
 async def cleanup(request: AnyRequest) -> Cleanup:
     """Delete the expired sessions; expired ones are unknown before that already."""
-    return Cleanup(agent_of(request.app).sessions.cleanup())
+    return Cleanup(await agent_of(request.app).sessions.cleanup())

@@ -29,7 +29,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What was observed of a unit's running process; None and "" mean not known.
 
     `model` and `backend` are what the agent really chose. `rss_bytes` is of
-    the whole process tree.
+    the main process.
     """
 
     model: str = ""

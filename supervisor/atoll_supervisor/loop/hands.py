@@ -93,7 +93,8 @@ class Hands:
         )
 
     def tidy(self) -> None:
-        """Bury what ended units left behind; to be called now and then."""
+        """End and bury what ended units left behind; to be called now and then."""
+        self._launcher.kill_unowned()
         self._launcher.reap_orphans()
 
     def close(self) -> None:

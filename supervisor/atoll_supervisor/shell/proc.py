@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 INSTANCE = "ATOLL_INSTANCE"
-"""The variable that marks every process of one unit's generation."""
+"""The variable that names the launch a process belongs to."""
 
 
 class Stat(NamedTuple):
@@ -37,12 +37,7 @@ def children_of(pid: int) -> set[int]:
     return {int(child) for file in lists for child in _read(file).split()}
 
 
-def marked(instance: str, name: str = INSTANCE) -> list[int]:
-    """Every process on the machine whose environment has `name=instance`; a full scan of /proc."""
-    return [pid for pid in _all_pids() if has_mark(pid, name, instance)]
-
-
-def has_mark(pid: int, name: str, value: str) -> bool:
+def has_variable(pid: int, name: str, value: str) -> bool:
     """Whether its environment at exec held `name=value`."""
     environ = _read(Path(f"/proc/{pid}/environ"))
     return f"{name}={value}".encode() in environ.split(b"\0")

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from atoll_supervisor.shell.mark import marking
 from atoll_supervisor.shell.proc import INSTANCE
 from atoll_supervisor.shell.tree import Held
 
@@ -52,7 +53,7 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
     cwd: str
 
 
-def start(spec: LaunchSpec, env: Mapping[str, str], targets: Mapping[int, int]) -> Held:
+def start(spec: LaunchSpec, env: Mapping[str, str], targets: Mapping[int, int], mark: int) -> Held:
     """Start the program with exactly /dev/null and `targets` (number -> our descriptor)."""
     program = _find(spec)
     cwd = str(Path(spec.cwd).absolute())
@@ -65,15 +66,16 @@ def start(spec: LaunchSpec, env: Mapping[str, str], targets: Mapping[int, int]) 
             high = fcntl(fd, F_DUPFD_CLOEXEC, _ABOVE)
             stack.callback(os.close, high)
             actions.append((os.POSIX_SPAWN_DUP2, high, target))
-        pid = os.posix_spawn(
-            _SHELL,
-            ["sh", "-c", _ENTER, "sh", cwd, program, *spec.argv[1:]],
-            env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=[],
-            setsigdef=_DEFAULT,
-        )
+        with marking(mark):
+            pid = os.posix_spawn(
+                _SHELL,
+                ["sh", "-c", _ENTER, "sh", cwd, program, *spec.argv[1:]],
+                env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_DEFAULT,
+            )
     return _hold(pid)
 
 

@@ -8,8 +8,11 @@ How nothing is lost (supervision.md 3.6 and 5.8):
 2. The daemon is a child subreaper (prctl(2)): whatever a dead process leaves
    behind becomes a direct child of the daemon, however it was forked. Such a
    child that no launcher knows is a *stray*.
-3. A stray belongs to the unit whose session it is in, or whose instance its
-   environment names (`ATOLL_INSTANCE`, set by the launcher, inherited by all).
+3. A stray belongs to the unit whose mark it carries (see `mark`): what it did
+   to its session and its environment does not matter. For a process that dropped
+   its mark, the unit's session and the instance in its environment
+   (`ATOLL_INSTANCE`) count as well. Only one that lost all three stays until the
+   daemon stops.
 
 A process is only ever signalled through a pidfd that was checked after it was
 opened, or as a group whose number is still reserved: a re-used pid is safe
@@ -19,11 +22,12 @@ opened, or as a group whose number is still reserved: a re-used pid is safe
 import ctypes
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from atoll_supervisor.shell.proc import INSTANCE, children_of, has_mark, stat_of
+from atoll_supervisor.shell.mark import mark_of
+from atoll_supervisor.shell.proc import INSTANCE, children_of, has_variable, stat_of
 
 PR_SET_CHILD_SUBREAPER = 36
 _ROUNDS = 64
@@ -35,6 +39,14 @@ class Held(NamedTuple):
 
     pid: int
     fd: int
+
+
+class Ties(NamedTuple):
+    """What tells that a process belongs to one launch of a unit."""
+
+    session: int
+    instance: str
+    mark: int
 
 
 def become_subreaper() -> None:
@@ -66,15 +78,27 @@ def kill_descendants(pid: int) -> None:
         os.close(held.fd)
 
 
-def kill_strays(known: Collection[int], leader: int = 0, instance: str = "") -> list[Held]:
-    """SIGKILL the strays of one unit, or without a unit all of them, with all below them.
+def kill_strays(known: Collection[int], ties: Ties | None = None) -> list[Held]:
+    """SIGKILL the strays of one launch, or without ties all of them, with all below them.
 
     Returns what was killed; the caller waits for the pidfds and closes them.
     """
+    return _kill(pid for pid in strays(known) if ties is None or _belongs(pid, ties))
+
+
+def kill_unowned(known: Collection[int], marks: Collection[int]) -> list[Held]:
+    """SIGKILL the strays whose mark is none of `marks`, those of the living units.
+
+    A stray without a mark is left alone, since it may be a living unit's or (in
+    a container whose first process is the daemon) nobody's. Returns as `kill_strays`.
+    """
+    return _kill(pid for pid in strays(known) if (mark := mark_of(pid)) and mark not in marks)
+
+
+def _kill(children: Iterable[int]) -> list[Held]:
+    """Our children cannot be anybody else while they are chosen: only we bury them."""
     killed: list[Held] = []
-    for pid in strays(known):
-        if (leader or instance) and not _belongs(pid, leader, instance):
-            continue
+    for pid in children:
         if (held := _hold(pid, os.getpid())) is not None:
             killed += [held, *_below(pid)]
     for held in killed:
@@ -137,10 +161,10 @@ def _hold(pid: int, parent: int) -> Held | None:
     return None
 
 
-def _belongs(pid: int, leader: int, instance: str) -> bool:
+def _belongs(pid: int, ties: Ties) -> bool:
     stat = stat_of(pid)
-    in_session = stat is not None and stat.session == leader
-    return in_session or has_mark(pid, INSTANCE, instance)
+    in_session = stat is not None and stat.session == ties.session
+    return in_session or mark_of(pid) == ties.mark or has_variable(pid, INSTANCE, ties.instance)
 
 
 def _reap(pid: int) -> bool:

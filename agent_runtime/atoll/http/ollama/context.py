@@ -4,33 +4,43 @@
 its own, as upstream's do, so that a client can go back and branch off.
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
 
-from atoll.errors import ClientError
+from atoll.errors import AtollError, ClientError
 from atoll.ports import SessionStore
 from atoll.wire.messages import Message
 
 _INTS = 8
 
+_log = logging.getLogger("atoll.http")
 
-def recalled(store: SessionStore, context: Sequence[int] | None) -> tuple[Message, ...]:
+
+async def recalled(store: SessionStore, context: Sequence[int] | None) -> tuple[Message, ...]:
     """The conversation `context` stands for; raises ClientError when it is not known (any more).
 
     Going on without it would be a model that silently forgets.
     """
     if not context:
         return ()
-    messages = store.load(_session_id(context))
+    messages = await store.load(_session_id(context))
     if messages is None:
         raise ClientError("the context is unknown or has expired; send the prompt without it")
     return messages
 
 
-def remembered(store: SessionStore, messages: Sequence[Message]) -> list[int]:
-    """Store a conversation and give the context that stands for it."""
+async def remembered(store: SessionStore, messages: Sequence[Message]) -> list[int]:
+    """Store a conversation and give the context that stands for it.
+
+    Empty when it cannot be kept: the answer is there, and is not thrown away for that.
+    """
     context = [secrets.randbits(16) for _ in range(_INTS)]
-    store.save(_session_id(context), messages)
+    try:
+        await store.save(_session_id(context), messages)
+    except AtollError as error:
+        _log.warning("an answer goes out without its context: %s", error)
+        return []
     return context
 
 

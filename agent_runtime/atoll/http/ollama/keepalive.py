@@ -4,6 +4,7 @@ Go's rules are those of time.ParseDuration; the error texts are Go's own,
 because clients show them.
 """
 
+import math
 import re
 
 from atoll.errors import ClientError
@@ -33,8 +34,15 @@ def keep_alive_seconds(value: JsonValue) -> float | None:
         case str():
             seconds = go_duration(value)
         case _:
-            seconds = float(value)
+            seconds = _number(value)
     return FOREVER if seconds < 0 else seconds
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int in JSON has no end, a float has
+        raise ClientError("keep_alive is out of range") from None
 
 
 def go_duration(text: str) -> float:
@@ -47,7 +55,7 @@ def go_duration(text: str) -> float:
     while at < len(rest) and (part := _PART.match(rest, at)):
         seconds += float(part["number"]) * _unit(part["unit"], text)
         at = part.end()
-    if not rest or at < len(rest):
+    if not rest or at < len(rest) or math.isinf(seconds):
         raise ClientError(f'time: invalid duration "{text}"')
     return sign * seconds
 

@@ -26,7 +26,10 @@ def _integer(key: str, value: JsonValue) -> int:
 def _number(key: str, value: JsonValue) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(key, "float32")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int in JSON has no end, a float has
+        raise _wrong(key, "float32") from None
 
 
 def _boolean(key: str, value: JsonValue) -> bool:

@@ -35,8 +35,6 @@ from atoll.wire.events import (
 )
 
 Now = Callable[[], datetime]
-Remember = Callable[[str], list[int]]
-"""Stores a finished answer and gives the `context` that stands for the conversation so far."""
 
 NDJSON = b"application/x-ndjson"
 
@@ -89,14 +87,14 @@ class ChatProjection:
 
 
 class GenerateProjection:
-    """Writes `/api/generate`; `remember` is None for a raw prompt, which has no context."""
+    """Writes `/api/generate`; `context` is what the end says, and left out while empty."""
 
     media_type = NDJSON
 
-    def __init__(self, model: str, now: Now, remember: Remember | None) -> None:
+    def __init__(self, model: str, now: Now) -> None:
+        self.context: list[int] = []
         self._model = model
         self._now = now
-        self._remember = remember
 
     def line(self, event: Event) -> bytes:
         """The line of one event, b"" when it has none."""
@@ -125,8 +123,7 @@ class GenerateProjection:
 
     def _finish(self, chunk: GenerateChunk, end: RunEnd) -> GenerateChunk:
         chunk.done = True
-        if self._remember is not None:
-            chunk.context = self._remember(end.answer)
+        chunk.context = self.context
         return _finished(chunk, end)
 
 

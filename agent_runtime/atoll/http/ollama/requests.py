@@ -14,9 +14,9 @@ from atoll.http.ollama.wire import (
     NameRequest,
     Request,
     ToolCallIn,
-    ToolIn,
 )
 from atoll.http.roles import role_of
+from atoll.http.tools_in import tool_specs
 from atoll.wire.json import JsonValue
 from atoll.wire.messages import Call, Format, Message, Think, ToolSpec
 from atoll.wire.turn import TurnRequest
@@ -33,7 +33,7 @@ def chat_turn(request: ChatRequest) -> TurnRequest:
     return _turn(
         request,
         messages=tuple(_message(message) for message in request.messages or ()),
-        client_tools=tuple(_tool(tool) for tool in request.tools or ()),
+        client_tools=tool_specs(request.tools),
     )
 
 
@@ -114,12 +114,6 @@ def _message(message: MessageIn) -> Message:
 
 def _call(call: ToolCallIn) -> Call:
     return Call(call.id or "", call.function.name, call.function.arguments or {})
-
-
-def _tool(tool: ToolIn) -> ToolSpec:
-    function = tool.function
-    parameters = function.parameters or {"type": "object", "properties": {}}
-    return ToolSpec(function.name, function.description or "", parameters)
 
 
 def _images(images: list[str] | None) -> tuple[str, ...]:

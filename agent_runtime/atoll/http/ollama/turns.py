@@ -4,7 +4,7 @@ Raw ASGI handlers, more than twice as fast as Litestar's own (performance.md
 section 4); errors go to the application's handlers all the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from litestar import asgi
@@ -12,13 +12,13 @@ from litestar.types import Receive, Scope, Send
 
 from atoll.errors import ClientError
 from atoll.http.access import agent_of
-from atoll.http.asgi import read_body, require_post, send_answer, while_connected
-from atoll.http.checks import check_abilities, check_model, required
+from atoll.http.asgi import read_body, require_post, send_answer
+from atoll.http.checks import check_abilities, check_model, required, say_no_logprobs
 from atoll.http.decoding import decode
 from atoll.http.ollama.context import recalled, remembered
 from atoll.http.ollama.keepalive import keep_alive_seconds
 from atoll.http.ollama.models import tagged
-from atoll.http.ollama.projection import ChatProjection, GenerateProjection, Remember, encode
+from atoll.http.ollama.projection import ChatProjection, GenerateProjection, encode
 from atoll.http.ollama.requests import (
     chat_decoder,
     chat_turn,
@@ -31,12 +31,12 @@ from atoll.http.ollama.wire import (
     ChatChunk,
     Chunk,
     GenerateChunk,
-    GenerateRequest,
     MessageOut,
     Request,
 )
-from atoll.http.turns import Projection, answer_turn
+from atoll.http.turns import Client, Projection, answer_turn
 from atoll.loop.agent import KEEP_ALIVE, Agent
+from atoll.wire.events import RunEnd
 from atoll.wire.messages import Message
 from atoll.wire.turn import TurnRequest
 
@@ -56,7 +56,7 @@ async def chat(scope: Scope, receive: Receive, send: Send) -> None:
         await _load(agent, request, chunk, send)
         return
     projection = ChatProjection(model, _now)
-    await _answer(agent, request, chat_turn(request), projection, receive, send)
+    await _answer(agent, request, chat_turn(request), projection, receive, send, _nothing)
 
 
 @asgi("/api/generate", copy_scope=False)
@@ -75,9 +75,19 @@ async def generate(scope: Scope, receive: Receive, send: Send) -> None:
     check_raw(request)
     if request.suffix:
         raise ClientError(f"{tagged(model)} does not support insert")
-    turn = generate_turn(request, recalled(agent.sessions, request.context))
-    projection = GenerateProjection(model, _now, _remember(agent, request, turn))
-    await _answer(agent, request, turn, projection, receive, send)
+    turn = generate_turn(request, await recalled(agent.sessions, request.context))
+    projection = GenerateProjection(model, _now)
+
+    async def remember(end: RunEnd) -> None:
+        if not request.raw:
+            told = (*turn.messages, Message(role="assistant", content=end.answer))
+            projection.context = await remembered(agent.sessions, told)
+
+    await _answer(agent, request, turn, projection, receive, send, remember)
+
+
+async def _nothing(_end: RunEnd) -> None:
+    """A chat's client remembers by itself."""
 
 
 async def _answer(
@@ -87,13 +97,19 @@ async def _answer(
     projection: Projection,
     receive: Receive,
     send: Send,
+    remember: Callable[[RunEnd], Awaitable[None]],
 ) -> None:
     await check_abilities(agent, turn)
+    if request.logprobs:
+        say_no_logprobs()
     seconds = _keep_alive(request)
-    agent.keep(seconds)
+
+    async def done(end: RunEnd) -> None:
+        agent.keep(seconds)
+        await remember(end)
+
     stream = request.stream is not False
-    await while_connected(receive, answer_turn(agent, turn, projection, send, stream=stream))
-    agent.keep(seconds)
+    await answer_turn(agent, turn, projection, Client(receive, send), done, stream=stream)
 
 
 async def _load(agent: Agent, request: Request, chunk: Chunk, send: Send) -> None:
@@ -106,17 +122,6 @@ async def _load(agent: Agent, request: Request, chunk: Chunk, send: Send) -> Non
         chunk.load_duration = chunk.total_duration = await agent.load(seconds)
         chunk.done_reason = "load"
     await send_answer(send, 200, encode(chunk))
-
-
-def _remember(agent: Agent, request: GenerateRequest, turn: TurnRequest) -> Remember | None:
-    if request.raw:
-        return None
-
-    def remember(answer: str) -> list[int]:
-        told: Sequence[Message] = (*turn.messages, Message(role="assistant", content=answer))
-        return remembered(agent.sessions, told)
-
-    return remember
 
 
 def _keep_alive(request: Request) -> float:

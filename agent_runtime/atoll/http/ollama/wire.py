@@ -9,6 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from atoll.http.tools_in import ToolIn
 from atoll.wire.json import JsonObject, JsonValue
 
 
@@ -39,20 +40,6 @@ class MessageIn(Struct):
     tool_call_id: str | None = None
 
 
-class ToolFunction(Struct):
-    """A tool that the client offers."""
-
-    name: str
-    description: str | None = None
-    parameters: JsonObject | None = None
-
-
-class ToolIn(Struct):
-    """Its wrapper."""
-
-    function: ToolFunction
-
-
 class Request(Struct, kw_only=True):
     """What chat and generate have in common."""
 
@@ -62,6 +49,7 @@ class Request(Struct, kw_only=True):
     keep_alive: JsonValue = None
     options: JsonObject | None = None
     think: bool | str | None = None
+    logprobs: bool | None = None
     top_logprobs: int | None = None
 
 

@@ -11,11 +11,11 @@ from atoll.http.openai.wire import (
     Part,
     ResponseFormat,
     ToolCallIn,
-    ToolIn,
 )
 from atoll.http.roles import role_of
+from atoll.http.tools_in import tool_specs
 from atoll.wire.json import JsonObject
-from atoll.wire.messages import Call, Format, Message, Options, Think, ToolSpec
+from atoll.wire.messages import Call, Format, Message, Options, Think
 from atoll.wire.turn import TurnRequest
 
 decoder = msgspec.json.Decoder(CompletionRequest)
@@ -40,7 +40,7 @@ def completion_turn(request: CompletionRequest) -> TurnRequest:
         model=request.model or "",
         messages=tuple(_message(message) for message in request.messages or ()),
         options=_options(request),
-        client_tools=tuple(_tool(tool) for tool in request.tools or ()),
+        client_tools=tool_specs(request.tools),
         format=_format(request.response_format),
         think=_think(request.reasoning_effort),
     )
@@ -80,6 +80,8 @@ def _think(effort: str | None) -> Think:
 def _message(message: MessageIn) -> Message:
     content = message.content or ""
     parts = [Part("text", content)] if isinstance(content, str) else content
+    if any(part.type == "input_audio" for part in parts):
+        raise ClientError("audio is not supported: send the text of it, in a part of type text")
     return Message(
         role=role_of(message.role),
         content="".join(part.text or "" for part in parts if part.type == "text"),
@@ -107,9 +109,3 @@ def _call(call: ToolCallIn) -> Call:
     except (msgspec.DecodeError, RecursionError):
         raise ClientError("the arguments of a tool call are not a JSON object") from None
     return Call(call.id or "", call.function.name, arguments)
-
-
-def _tool(tool: ToolIn) -> ToolSpec:
-    function = tool.function
-    parameters = function.parameters or {"type": "object", "properties": {}}
-    return ToolSpec(function.name, function.description or "", parameters)

@@ -9,14 +9,15 @@ from litestar.types import Receive, Scope, Send
 
 from atoll.errors import ClientError, NotFound
 from atoll.http.access import agent_of
-from atoll.http.asgi import read_body, require_post, while_connected
-from atoll.http.checks import check_abilities, check_model, required
+from atoll.http.asgi import read_body, require_post
+from atoll.http.checks import check_abilities, check_model, required, say_no_logprobs
 from atoll.http.decoding import decode
 from atoll.http.openai.projection import CompletionProjection
 from atoll.http.openai.requests import completion_turn, decoder
 from atoll.http.openai.wire import CompletionRequest, ModelList, ModelOut
-from atoll.http.turns import answer_turn
+from atoll.http.turns import Client, answer_turn
 from atoll.loop.agent import KEEP_ALIVE, Agent
+from atoll.wire.events import RunEnd
 
 AnyRequest = Request[object, object, State]
 
@@ -50,11 +51,15 @@ async def completions(scope: Scope, receive: Receive, send: Send) -> None:
         raise ClientError("[] is too short - 'messages'")
     turn = completion_turn(request)
     await check_abilities(agent, turn)
-    agent.keep(KEEP_ALIVE)
+    if request.logprobs:
+        say_no_logprobs()
+
+    async def done(_end: RunEnd) -> None:
+        agent.keep(KEEP_ALIVE)
+
     projection = _projection(request, model)
     stream = request.stream is True
-    await while_connected(receive, answer_turn(agent, turn, projection, send, stream=stream))
-    agent.keep(KEEP_ALIVE)
+    await answer_turn(agent, turn, projection, Client(receive, send), done, stream=stream)
 
 
 def _projection(request: CompletionRequest, model: str) -> CompletionProjection:

@@ -6,6 +6,7 @@ logit_bias, ...). Times are whole seconds since the epoch.
 
 from msgspec import Struct
 
+from atoll.http.tools_in import ToolIn
 from atoll.wire.json import JsonObject
 
 
@@ -48,20 +49,6 @@ class MessageIn(Struct):
     name: str | None = None
 
 
-class ToolFunction(Struct):
-    """A tool that the client offers."""
-
-    name: str
-    description: str | None = None
-    parameters: JsonObject | None = None
-
-
-class ToolIn(Struct):
-    """Its wrapper."""
-
-    function: ToolFunction
-
-
 class JsonSchema(Struct):
     """The named schema of a response format."""
 
@@ -98,6 +85,7 @@ class CompletionRequest(Struct):
     frequency_penalty: float | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
+    logprobs: bool | None = None
     tools: list[ToolIn] | None = None
 
 
