@@ -82,6 +82,7 @@ class Daemon:
         self._url = f"http://{authority(settings.host, settings.api_port)}"
         self._planner = Planner(settings.agents_dir, settings.max_agents, places, dict(os.environ))
         self._look = asyncio.Event()
+        self._down = asyncio.Event()
         self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
         machine = Machine(time.monotonic, time.time, random.random, self._tell, say)
         self._fleet = FleetLoop(
@@ -109,6 +110,7 @@ class Daemon:
                 await self._leave.wait()
             finally:  # also when one of the tasks failed: agents are drained, not cut off
                 await self._fleet.shut_down()
+                self._down.set()
             for task in background:
                 task.cancel()
             await server.drain()
@@ -135,8 +137,9 @@ class Daemon:
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
             same_origin_only=True,
+            hosts_setting="[daemon] allowed_hosts in atoll.toml, or to ATOLL_ALLOWED_HOSTS",
         )
-        app = create_app(self._fleet, self._access, rules, __version__)
+        app = create_app(self._fleet, self._access, rules, __version__, leaving=self._down)
         return HttpServer(app, sock, stop_timeout=API_STOP_TIMEOUT)
 
     async def _announce(self) -> None:

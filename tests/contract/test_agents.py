@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from atoll_supervisor.core.row import Row
-from tests.fakes.fleet import MemoryFleet
+from tests.fakes.fleet import CRASHED, MemoryFleet, row_of
 from tests.fakes.served import TOKEN, Daemon, daemon, make_fleet
 
 pytestmark = pytest.mark.anyio
@@ -57,19 +57,31 @@ async def http(api: Daemon) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.mark.parametrize("path", ["/api/v1/agents", "/agents"])
+FLOCKS = frozenset(["input_schema", "output_schema", "hand_off"])
+
+
+@pytest.mark.parametrize(
+    ("path", "keys"), [("/api/v1/agents", ROW_KEYS), ("/agents", ROW_KEYS | FLOCKS)]
+)
 async def test_the_list_holds_every_agent_sorted_with_every_field_of_the_design(
-    http: httpx.AsyncClient, path: str
+    http: httpx.AsyncClient, path: str, keys: frozenset[str]
 ) -> None:
     body = (await http.get(path)).json()
     assert body["count"] == 2
     assert [row["slug"] for row in body["agents"]] == ["custom-agent", "ghidraagent"]
-    assert all(set(row) >= ROW_KEYS for row in body["agents"])
+    assert all(set(row) == keys for row in body["agents"])
 
 
-async def test_flocks_list_has_the_schemas_beside_the_row(http: httpx.AsyncClient) -> None:
-    rows = (await http.get("/agents")).json()["agents"]
-    assert all({"input_schema", "output_schema", "hand_off"} <= set(row) for row in rows)
+async def test_flocks_fields_stand_in_flocks_list_alone(tmp_path: Path) -> None:
+    row = row_of("A", input_schema="in.json", last_exit=CRASHED, status="failed")
+    async with daemon(MemoryFleet(tmp_path, row)) as api:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=api.url, headers=headers) as http:
+            assert (await http.get("/agents")).json()["agents"][0]["input_schema"] == "in.json"
+            shown = (await http.get("/api/v1/agents/a")).json()
+            started = (await http.post("/api/v1/agents/a/start")).json()
+    assert set(shown) == set(started) == ROW_KEYS
+    assert shown["last_exit"]["reason"] == "exit 1"
 
 
 @pytest.mark.parametrize(

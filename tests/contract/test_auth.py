@@ -17,7 +17,6 @@ pytestmark = pytest.mark.anyio
 
 PUBLIC = {
     ("GET", "/health"),
-    ("HEAD", "/health"),
     ("GET", "/agents"),
     ("GET", "/api/v1/agents"),
     ("GET", "/api/v1/agents/ghidraagent"),
@@ -40,7 +39,7 @@ WRONG_CREDENTIALS = [
 
 
 def routes() -> list[tuple[str, str]]:
-    app = application(MemoryFleet(Path("/nowhere")), Access(TOKEN), "0")
+    app = application(MemoryFleet(Path("/nowhere")), Access(TOKEN), "0", asyncio.Event())
     return sorted(
         (method, route.path_format.replace("{name}", "ghidraagent"))
         for route in app.routes

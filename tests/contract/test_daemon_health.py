@@ -51,9 +51,36 @@ async def test_the_instance_id_is_one_daemons_own(http: httpx.AsyncClient, tmp_p
     assert first != second
 
 
-async def test_head_of_health_is_200_without_a_body(http: httpx.AsyncClient) -> None:
-    answer = await http.head("/health")
-    assert (answer.status_code, answer.content) == (200, b"")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/health",
+        "/agents",
+        "/api/v1/agents",
+        "/api/v1/agents/GhidraAgent",
+        "/api/v1/agents/nobody",
+        "/openapi.json",
+    ],
+)
+async def test_head_follows_get_without_a_body(http: httpx.AsyncClient, path: str) -> None:
+    got, asked = await http.get(path), await http.head(path)
+    assert (asked.status_code, asked.content) == (got.status_code, b"")
+    assert asked.headers["content-type"] == got.headers["content-type"]
+    assert "content-length" in asked.headers
+
+
+async def test_head_of_a_log_is_not_offered(http: httpx.AsyncClient) -> None:
+    """To follow one may never end."""
+    answer = await http.head("/api/v1/agents/GhidraAgent/logs", params={"follow": "true"})
+    assert answer.status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/schema", "/schema/openapi.json", "/schema/x", "/"])
+async def test_there_are_no_pages_that_the_document_does_not_list(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    answer = await http.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 async def test_openapi_describes_every_route_with_an_id_and_a_type(
@@ -70,6 +97,7 @@ async def test_openapi_describes_every_route_with_an_id_and_a_type(
     }
     assert ids == {
         "health",
+        "openapi",
         "list_agents",
         "list_agents_flock",
         "show_agent",
@@ -78,7 +106,7 @@ async def test_openapi_describes_every_route_with_an_id_and_a_type(
         "restart_agent",
         "read_logs",
     }
-    assert {"Row", "RowList", "Health", "ErrorBody", "LastExit"} <= set(
+    assert {"AgentRow", "AgentList", "Row", "RowList", "Health", "ErrorBody", "LastExit"} <= set(
         document["components"]["schemas"]
     )
 

@@ -27,6 +27,11 @@ def test_what_failed_or_is_invalid_says_why() -> None:
     assert agent_line(invalid) == "● Worse - failed: agent.toml:3:1: what"
 
 
+def test_one_that_crashes_again_and_again_says_why() -> None:
+    row = row_of("Crasher", status="starting", phase="backoff", reason="exit code 1")
+    assert agent_line(row) == "● Crasher (Port: 8100) - starting again: exit code 1"
+
+
 def test_a_running_agent_with_a_broken_edit_says_both() -> None:
     line = agent_line(row_of("Good", config_error="agent.toml:3:1: what"))
     assert line.startswith("● Good (Port: 8100) - running (")

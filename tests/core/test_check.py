@@ -16,14 +16,14 @@ def named(name: str, more: str = "") -> str:
     return f'[agent]\nname = "{name}"\n{more}'
 
 
-def told(path: Path) -> list[str]:
-    return [f"{problem.where}: {problem.message}" for problem in check(path, {})]
+def told(path: Path, here: Path | None = None) -> list[str]:
+    return [f"{problem.where}: {problem.message}" for problem in check(path, {}, here or path)]
 
 
 def test_good_agents_have_no_problem(tmp_path: Path) -> None:
     manifest = agent(tmp_path, "a", named("A"))
     agent(tmp_path, "b", '{"name": "B"}', "agent.json")
-    assert told(tmp_path) == told(manifest.parent) == told(manifest) == []
+    assert told(tmp_path) == told(manifest.parent) == told(manifest, tmp_path) == []
 
 
 def test_the_mistakes_of_all_agents_are_told_in_the_order_of_their_folders(tmp_path: Path) -> None:
@@ -87,3 +87,12 @@ def test_a_folder_without_agents_is_a_mistake(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     (found,) = told(tmp_path / "no.toml")
     assert "cannot be read: No such file" in found
+
+
+def test_a_file_is_named_as_an_editor_started_here_finds_it(tmp_path: Path) -> None:
+    manifest = agent(tmp_path, "a", named("A", "x = 1\n"))
+    here = tmp_path / "elsewhere"
+    assert told(tmp_path, here)[0].startswith(f"{manifest}:3:1: ")
+    assert told(manifest, tmp_path.parent)[0].startswith(f"{tmp_path.name}/a/agent.toml:3:1: ")
+    assert told(manifest, manifest.parent)[0].startswith("agent.toml:3:1: ")
+    assert told(Path("a"), tmp_path)[0].startswith("a/agent.toml:3:1: ")

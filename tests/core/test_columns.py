@@ -40,5 +40,11 @@ def test_columns_are_aligned() -> None:
 
 
 def test_only_what_is_not_well_has_a_reason() -> None:
-    rows = [row_of("Good"), row_of("Bad", status="failed", reason="exit 1")]
-    assert reasons(rows) == ["Bad: exit 1"]
+    rows = [
+        row_of("Good"),
+        row_of("Bad", status="failed", reason="exit 1"),
+        row_of("Crasher", status="starting", phase="backoff", reason="exit 2"),
+        row_of("Resting", status="stopped", reason="stopped by an operator"),
+        row_of("New", status="starting", reason="its manifest was read"),
+    ]
+    assert reasons(rows) == ["Bad: exit 1", "Crasher: exit 2"]

@@ -100,6 +100,7 @@ class Daemon:
             "ATOLL_API_PORT": str(self.api_port),
             "ATOLL_BASE_PORT": str(self.base_port),
             "ATOLL_AGENTS_DIR": str(self.agents),
+            **({"ATOLL_HOST": self.flags[1]} if "--host" in self.flags else {}),
         }
 
     def start(

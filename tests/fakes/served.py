@@ -23,6 +23,7 @@ class Daemon(NamedTuple):
     url: str
     port: int
     fleet: MemoryFleet
+    leaving: asyncio.Event
 
 
 @asynccontextmanager
@@ -47,8 +48,10 @@ async def served(app: AsgiApp) -> AsyncIterator[int]:
 async def daemon(fleet: MemoryFleet, token: str | None = TOKEN) -> AsyncIterator[Daemon]:
     """Serve the management API of `fleet`."""
     rules = GuardRules(bind_host="127.0.0.1", same_origin_only=True)
-    async with served(create_app(fleet, Access(token), rules, "9.9.9")) as port:
-        yield Daemon(f"http://127.0.0.1:{port}", port, fleet)
+    leaving = asyncio.Event()
+    app = create_app(fleet, Access(token), rules, "9.9.9", leaving=leaving)
+    async with served(app) as port:
+        yield Daemon(f"http://127.0.0.1:{port}", port, fleet, leaving)
 
 
 def log_line(second: int, text: str, stream: str = "out") -> str:

@@ -137,6 +137,8 @@ async def test_an_agent_that_does_not_come_up_is_exit_1_with_its_reason(
     said = await run(api, tmp_path, "start", "ghidraagent")
     assert said.code == 1
     assert "● GhidraAgent - failed: exit 1" in said.out
+    assert "error: GhidraAgent is failed: exit 1" in said.err
+    assert "atoll logs ghidraagent" in said.err
 
 
 async def test_some_done_and_some_not_is_exit_8(api: Daemon, tmp_path: Path) -> None:
@@ -211,6 +213,18 @@ async def test_an_unknown_command_is_exit_2_with_the_nearest(tmp_path: Path) -> 
     said = await atoll(tmp_path, "logz")
     assert said.code == 2
     assert "Did you mean 'logs'?" in said.err
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [(["ps"], 3), (["stop"], 2), (["ps", "--nonsense"], 2), (["nonsense"], 2), (["show"], 2)],
+)
+async def test_with_json_an_error_is_one_document_too(
+    tmp_path: Path, nobody: dict[str, str], args: list[str], code: int
+) -> None:
+    said = await atoll(tmp_path, *args, "--json", more=nobody)
+    assert (said.code, said.out) == (code, "")
+    assert set(json.loads(said.err)) == {"error", "hint"}
 
 
 async def test_an_error_shows_its_traceback_only_with_debug(

@@ -80,6 +80,20 @@ async def test_follow_shows_what_every_agent_prints_next_and_ends_with_ctrl_c(
     assert (process.returncode, err.strip()) == (130, b"")
 
 
+async def test_follow_ends_well_when_the_daemon_leaves(api: Daemon, tmp_path: Path) -> None:
+    process = await spawn(tmp_path, "logs", "-f", more=where(api))
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(LIMIT):
+            await process.stdout.readline()
+            api.leaving.set()
+            _, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert (process.returncode, err) == (0, b"")
+
+
 async def test_follow_with_a_wrong_token_is_exit_6(api: Daemon, tmp_path: Path) -> None:
     said = await atoll(tmp_path, "logs", "-f", more=where(api) | {"ATOLL_TOKEN": "wrong"})
     assert (said.code, said.out) == (6, "")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -20,6 +21,15 @@ AGENT = """
 name = "Greeter"
 [llm]
 provider = "demo"
+"""
+
+
+CRASHER = """
+[agent]
+name = "Crasher"
+[llm]
+provider = "scripted"
+script = "there-is-none.toml"
 """
 
 
@@ -110,3 +120,14 @@ async def test_a_daemon_that_cannot_start_says_why_and_leaves_nothing(
     assert port in said.err
     assert "Traceback" not in said.err
     assert (await atoll(tmp_path, "down", more=env)).code == 3
+
+
+async def test_the_background_start_does_not_wait_until_a_crash_loop_has_spent_its_budget(
+    home: Path, env: dict[str, str]
+) -> None:
+    folder = home / "atoll_agents" / "crasher"
+    folder.mkdir()
+    (folder / "agent.toml").write_text(CRASHER)
+    up = await atoll(home, "up", "-d", more=env)
+    assert up.code == 0
+    assert re.search(r"● Crasher \(Port: \d+\) - starting again: .", up.out), up.out

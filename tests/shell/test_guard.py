@@ -67,6 +67,50 @@ def test_another_host_is_refused_and_the_setting_named(served: Served, host: str
     assert "[server] allowed_hosts" in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("rules", "headers", "words"),
+    [
+        (
+            {"hosts_setting": "[daemon] x"},
+            {"host": "evil.example"},
+            'add "evil.example" to [daemon] x',
+        ),
+        (
+            {"origins_setting": "[daemon] y"},
+            {"origin": "http://evil.example"},
+            "add it to [daemon] y",
+        ),
+        (
+            {"same_origin_only": True},
+            {"origin": "http://evil.example"},
+            "management accepts its own origin only",
+        ),
+    ],
+)
+def test_a_refusal_names_the_settings_of_the_server_it_comes_from(
+    anyio_backend, rules: dict[str, object], headers: dict[str, str], words: str
+) -> None:
+    import anyio
+
+    sent: list[dict[str, object]] = []
+
+    async def app(scope, receive, send):
+        raise AssertionError("reached the application")
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    given = {"host": "localhost"} | headers
+    pairs = [(name.encode(), value.encode()) for name, value in given.items()]
+    scope = {"type": "http", "method": "GET", "path": "/health", "headers": pairs}
+    anyio.run(Guard(app, GuardRules(bind_host="127.0.0.1", **rules)), scope, receive, send)
+    assert sent[0]["status"] == 403
+    assert words in json.loads(sent[1]["body"])["detail"]
+
+
 def test_beyond_loopback_every_host_passes() -> None:
     assert host_allowed("evil.example", bind_host="0.0.0.0", machine="m", allowed=())
     assert not host_allowed("", bind_host="0.0.0.0", machine="m", allowed=())

@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
+from atoll_supervisor.shell import tail as tail_module
 from atoll_supervisor.shell.logfile import DEFAULT, Limits, LogFile
-from atoll_supervisor.shell.tail import follow, tail
+from atoll_supervisor.shell.tail import follow as pieces
+from atoll_supervisor.shell.tail import tail
 from tests.fakes.launching import LIMIT, open_fds
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +54,40 @@ def test_odd_files(tmp_path):
     assert tail(path, 5) == ["a", "", "\ufffd\r b", "c"]
     (tmp_path / "y.log.1").write_bytes(b"old\n")
     assert tail(tmp_path / "y.log", 5) == ["old"]
+
+
+def test_one_question_reads_a_bounded_number_of_bytes_of_all_files_together(tmp_path, monkeypatch):
+    """The newest lines are given, without a gap, whatever the number of files."""
+    monkeypatch.setattr(tail_module, "BLOCK", 256)
+    monkeypatch.setattr(tail_module, "MOST", 1024)
+    written(tmp_path / "x.log", range(1000), Limits(file_size=500, files=50))
+    found = tail(tmp_path / "x.log", 1000)
+    assert found == [f"line {n}" for n in range(1000 - len(found), 1000)]
+    assert 1024 - 256 < sum(len(line) + 1 for line in found) <= 1024 + 256
+
+
+async def follow(*arguments):
+    """The followed lines one by one."""
+    blocks = pieces(*arguments)
+    try:
+        async for block in blocks:
+            for line in block:
+                yield line
+    finally:
+        await blocks.aclose()
+
+
+async def test_following_ends_after_the_newest_line_when_it_is_time_to_leave(tmp_path):
+    """What was written until then is still given."""
+    path = tmp_path / "x.log"
+    written(path, range(3))
+    leaving = asyncio.Event()
+    lines = follow(path, 1, leaving)
+    assert await anext(lines) == "line 2"
+    written(path, range(3, 5))
+    leaving.set()
+    async with asyncio.timeout(LIMIT):
+        assert [line async for line in lines] == ["line 3", "line 4"]
 
 
 async def collect(lines, amount):

@@ -4,6 +4,9 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -398,6 +401,22 @@ def test_it_serves_on_ipv6_loopback(tmp_path: Path) -> None:
     add_agent(daemon.agents, "Six")
     with running(daemon):
         assert f"Management: {daemon.url}" in daemon.out.read_text()
+        assert "Six" in daemon.run("ps").stdout
         row = daemon.row("six")
         assert row["url"] == f"http://[::1]:{daemon.base_port}"
         assert httpx.get(f"{row['url']}/api/version").status_code == 200
+
+
+def test_somebody_who_follows_a_log_does_not_hold_the_daemon_up(daemon: Daemon) -> None:
+    with running(daemon):
+        command = [sys.executable, "-m", "atoll_supervisor", "logs", "-f", "customagent"]
+        follower = subprocess.Popen(
+            command, env=daemon.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+        assert follower.stdout is not None
+        assert follower.stdout.readline()
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 4.5, "less than the 5 s that the API waits for answers"
+        assert follower.wait(20) == 0
+        follower.stdout.close()

@@ -14,16 +14,20 @@ MANIFESTS = ("agent.toml", "agent.json")
 """In the order of preference."""
 
 
-def check(path: Path, environ: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Every mistake; a file is named by its folder and name.
+def check(path: Path, environ: Mapping[str, str], here: Path) -> tuple[Problem, ...]:
+    """Every mistake; a file is named as an editor started in the folder `here` finds it.
 
-    `path` is a manifest, an agent's folder or a folder of agents. Two agents of
-    one key, or of one fixed port, are a mistake of the second.
+    That is relative to `here` when it is below, and absolute when not. `path`
+    is a manifest, an agent's folder or a folder of agents, and may be relative
+    to `here`. Two agents of one key, or of one fixed port, are a mistake of the
+    second.
     """
-    if path.is_dir() and manifest_in(path) is None:
-        return tuple(_fleet(path, environ))
-    _, problems = _one(manifest_in(path) or path, environ)
-    return problems
+    place = here / path
+    if place.is_dir() and manifest_in(place) is None:
+        found = tuple(_fleet(place, environ))
+    else:
+        _, found = _one(manifest_in(place) or place, environ)
+    return tuple(_as_seen_from(here, problem) for problem in found)
 
 
 def manifest_in(folder: Path) -> Path | None:
@@ -84,6 +88,12 @@ def _at(loaded: Loaded, key: tuple[str, str], message: str, hint: str) -> Proble
 
 
 def _in_folder(manifest: Path, problem: Problem) -> Problem:
-    """`ghidra/agent.toml`: the file names of a fleet are all the same."""
-    folder = manifest.absolute().parent.name
-    return msgspec.structs.replace(problem, file=f"{folder}/{Path(problem.file).name}")
+    """The whole path: the file names of a fleet are all the same."""
+    return msgspec.structs.replace(problem, file=str(manifest.with_name(Path(problem.file).name)))
+
+
+def _as_seen_from(here: Path, problem: Problem) -> Problem:
+    file = Path(problem.file)
+    if not file.is_relative_to(here) or file == here:
+        return problem
+    return msgspec.structs.replace(problem, file=str(file.relative_to(here)))

@@ -42,7 +42,6 @@ _PREFLIGHT: Headers = (
     ),
     (b"access-control-max-age", b"43200"),  # 12 h, Ollama's
 )
-_ORIGIN_FIX = "origin not allowed; add it to [server] allowed_origins"
 _TYPE_FIX = "send the body as JSON with the header Content-Type: application/json"
 
 
@@ -51,6 +50,8 @@ class GuardRules(Struct, frozen=True, kw_only=True):
 
     `exempt_content_type` are path prefixes whose bodies are JSON whatever their
     Content-Type says, as long as no browser page sent them. `max_body` in bytes.
+    `hosts_setting` and `origins_setting` name, in the words of a refusal, the
+    settings that `allowed_hosts` and `allowed_origins` come from.
     """
 
     bind_host: str
@@ -59,6 +60,8 @@ class GuardRules(Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     exempt_content_type: tuple[str, ...] = ()
     same_origin_only: bool = False
+    hosts_setting: str = "[server] allowed_hosts"
+    origins_setting: str = "[server] allowed_origins"
     max_body: int = MAX_BODY
 
 
@@ -124,8 +127,8 @@ def _check_host_and_origin(rules: GuardRules, seen: dict[bytes, str]) -> Verdict
         name, bind_host=rules.bind_host, machine=rules.machine, allowed=rules.allowed_hosts
     ):
         shown = f"host {name!r}" if name else "a missing or malformed host"
-        example = name or "name.example"
-        raise NotAllowed(f'{shown} is not allowed; add [server] allowed_hosts = ["{example}"]')
+        entry = name or "name.example"
+        raise NotAllowed(f'{shown} is not allowed; add "{entry}" to {rules.hosts_setting}')
     if b"origin" not in seen:
         return "own"
     verdict = judge_origin(
@@ -135,8 +138,14 @@ def _check_host_and_origin(rules: GuardRules, seen: dict[bytes, str]) -> Verdict
         same_origin_only=rules.same_origin_only,
     )
     if verdict == "refused":
-        raise _BadOrigin(_ORIGIN_FIX)
+        raise _BadOrigin(_origin_fix(rules))
     return verdict
+
+
+def _origin_fix(rules: GuardRules) -> str:
+    if rules.same_origin_only:
+        return "origin not allowed; management accepts its own origin only"
+    return f"origin not allowed; add it to {rules.origins_setting}"
 
 
 def _check_body(rules: GuardRules, method: str, path: str, seen: dict[bytes, str]) -> None:
@@ -194,6 +203,6 @@ async def _refuse(scope: Scope, send: Send, error: ClientError) -> None:
     dialect: Dialect = dialect_of(scope["path"])
     if isinstance(error, _BadOrigin) and dialect != "atoll":
         # Ollama sends no body here; the header tells a developer what to do.
-        await send_answer(send, 403, b"", headers=((b"x-atoll-refused", _ORIGIN_FIX.encode()),))
+        await send_answer(send, 403, b"", headers=((b"x-atoll-refused", str(error).encode()),))
         return
     await send_answer(send, error.status, error_body(dialect, failure_of(error)))

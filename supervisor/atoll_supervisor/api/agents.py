@@ -12,6 +12,7 @@ from msgspec import Struct
 from atoll.errors import ClientError, NotFound
 from atoll_supervisor.api.auth import BY_TOKEN, PUBLIC
 from atoll_supervisor.api.problems import AnyRequest, described, no_such_agent
+from atoll_supervisor.api.rows import AgentList, AgentRow, agent_row
 from atoll_supervisor.core.answers import RowList
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.ports import Fleet
@@ -26,7 +27,7 @@ AgentName = Annotated[str, Parameter(description="Any spelling of the agent's na
 Wait = Annotated[bool, Parameter(description="false: answer 202 at once, not when it is done")]
 
 _ANSWERS = {
-    202: ResponseSpec(Row, description="Accepted; the agent is on its way"),
+    202: ResponseSpec(AgentRow, description="Accepted; the agent is on its way"),
     **described(400, 401, 404, 415),
 }
 _nothing = msgspec.json.Decoder(Nothing)
@@ -39,15 +40,17 @@ _nothing = msgspec.json.Decoder(Nothing)
     tags=["agents"],
     sync_to_thread=False,
 )
-def list_agents(fleet: AnyFleet) -> RowList:
+def list_agents(fleet: AnyFleet) -> AgentList:
     """Every agent of the fleet."""
-    return _listed(fleet)
+    rows = tuple(map(agent_row, fleet.rows()))
+    return AgentList(rows, len(rows))
 
 
 @get("/agents", opt=PUBLIC, operation_id="list_agents_flock", tags=["flock"], sync_to_thread=False)
 def list_agents_flock(fleet: AnyFleet) -> RowList:
-    """Every agent of the fleet, under Flock's path and with its input and output schemas."""
-    return _listed(fleet)
+    """Every agent of the fleet, under Flock's path and with its schemas and its hand-off."""
+    rows = tuple(fleet.rows())
+    return RowList(rows, len(rows))
 
 
 @get(
@@ -58,20 +61,20 @@ def list_agents_flock(fleet: AnyFleet) -> RowList:
     responses=described(400, 404),
     sync_to_thread=False,
 )
-def show_agent(fleet: AnyFleet, name: AgentName) -> Row:
+def show_agent(fleet: AnyFleet, name: AgentName) -> AgentRow:
     """One agent by any spelling of its name."""
-    return known(fleet, name)
+    return agent_row(known(fleet, name))
 
 
 @post("/start", status_code=200, operation_id="start_agent", tags=["agents"], responses=_ANSWERS)
-async def start_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[Row]:
+async def start_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[AgentRow]:
     """Start an agent; answers when it serves, or has failed."""
     slug = known(fleet, name).slug
     return _outcome(await fleet.start(slug, wait=wait), wait)
 
 
 @post("/stop", status_code=200, operation_id="stop_agent", tags=["agents"], responses=_ANSWERS)
-async def stop_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[Row]:
+async def stop_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[AgentRow]:
     """Stop an agent; answers when its processes are gone."""
     slug = known(fleet, name).slug
     return _outcome(await fleet.stop(slug, wait=wait), wait)
@@ -80,7 +83,7 @@ async def stop_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Res
 @post(
     "/restart", status_code=200, operation_id="restart_agent", tags=["agents"], responses=_ANSWERS
 )
-async def restart_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[Row]:
+async def restart_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[AgentRow]:
     """Stop and start an agent, its socket held meanwhile."""
     slug = known(fleet, name).slug
     return _outcome(await fleet.restart(slug, wait=wait), wait)
@@ -115,10 +118,5 @@ def known(fleet: Fleet, name: str) -> Row:
         raise no_such_agent(fleet, name) from None
 
 
-def _listed(fleet: Fleet) -> RowList:
-    rows = tuple(fleet.rows())
-    return RowList(rows, len(rows))
-
-
-def _outcome(row: Row, waited: bool) -> Response[Row]:
-    return Response(row, status_code=200 if waited else 202)
+def _outcome(row: Row, waited: bool) -> Response[AgentRow]:
+    return Response(agent_row(row), status_code=200 if waited else 202)

@@ -1,5 +1,6 @@
 """The management API put together; every decision is in the modules of the routes."""
 
+import asyncio
 import secrets
 
 from litestar import Litestar
@@ -10,28 +11,38 @@ from atoll.errors import AtollError
 from atoll.http.guard import Guard, GuardRules
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
-from atoll_supervisor.api.health import About, health, health_head
+from atoll_supervisor.api.heads import HeadAsGet
+from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
 from atoll_supervisor.ports import Fleet
 
 
-def create_app(fleet: Fleet, access: Access, rules: GuardRules, version: str) -> Guard:
+def create_app(
+    fleet: Fleet,
+    access: Access,
+    rules: GuardRules,
+    version: str,
+    *,
+    leaving: asyncio.Event | None = None,
+) -> Guard:
     """The daemon's ASGI application, with Host, Origin and body checks in front.
 
     `rules` are the guard's: which hosts and origins may speak to this port.
+    Streams that would go on for ever end cleanly when `leaving` is set.
     """
-    return Guard(application(fleet, access, version), rules)
+    app = application(fleet, access, version, leaving or asyncio.Event())
+    return Guard(HeadAsGet(app), rules)
 
 
-def application(fleet: Fleet, access: Access, version: str) -> Litestar:
+def application(fleet: Fleet, access: Access, version: str, leaving: asyncio.Event) -> Litestar:
     """The routes alone; `create_app` is what may be served."""
     about = About(version, secrets.token_hex(16))
+    given = {"fleet": fleet, "about": about, "leaving": leaving}
     return Litestar(
         route_handlers=[
             health,
-            health_head,
             list_agents,
             list_agents_flock,
             show_agent,
@@ -39,7 +50,7 @@ def application(fleet: Fleet, access: Access, version: str) -> Litestar:
             actions(),
             openapi_document,
         ],
-        dependencies={"fleet": _always(fleet), "about": _always(about)},
+        dependencies={name: _always(value) for name, value in given.items()},
         guards=[Gate(access)],
         exception_handlers={
             AtollError: refused,

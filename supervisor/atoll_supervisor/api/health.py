@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from litestar import get, head
+from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
@@ -34,11 +34,6 @@ def health(fleet: AnyFleet, about: NamedDependency[About]) -> Health:
         pid=os.getpid(),
         instance_id=about.instance_id,
     )
-
-
-@head("/health", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
-def health_head() -> None:
-    """What load balancers ask: the status alone."""
 
 
 def _count(rows: Sequence[Row]) -> AgentCounts:

@@ -5,14 +5,16 @@ JSON object a line. Whatever the agent printed, a line is one line and holds no
 control character when it leaves here (attacks.md S35, S36).
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import Parameter, SkipValidation
 from litestar.response import Stream
 
 from atoll_supervisor.api.agents import AgentName, AnyFleet, known
@@ -24,10 +26,13 @@ from atoll_supervisor.shell import tail as log_tail
 
 NDJSON = "application/x-ndjson"
 MOST_LINES = 100_000
+AT_ONCE = 200
+"""Lines that are made ready in one go; between two, other requests get their turn."""
 
 Render = Callable[[str], bytes]
+Leaving = NamedDependency[SkipValidation[asyncio.Event]]
 TailOf = Annotated[int, Parameter(ge=0, le=MOST_LINES, description="The last lines to begin with")]
-Follow = Annotated[bool, Parameter(description="true: go on with every new line until you leave")]
+Follow = Annotated[bool, Parameter(description="true: go on with every new line")]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,27 +51,39 @@ _encode = msgspec.json.Encoder().encode
 def read_logs(
     request: AnyRequest,
     fleet: AnyFleet,
+    leaving: Leaving,
     name: AgentName,
     tail: TailOf = 100,
     follow: Follow = False,
 ) -> Stream:
-    """An agent's output; each line begins with its time and its stream, `out` or `err`."""
+    """An agent's output; each line begins with its time and its stream, `out` or `err`.
+
+    No more of the past is given than the last 8 MiB hold. Following ends when
+    you leave, and when the daemon does.
+    """
     path = fleet.log_file(known(fleet, name).slug)
     as_json = NDJSON in request.headers.get("accept", "")
+    pieces = log_tail.follow(path, tail, leaving) if follow else _once(path, tail)
     return Stream(
-        _lines(path, tail, follow, _as_json if as_json else _as_text),
-        media_type=NDJSON if as_json else "text/plain; charset=utf-8",
+        _rendered(pieces, _as_json if as_json else _as_text),
+        media_type=NDJSON if as_json else "text/plain",
         headers={"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"},
     )
 
 
-async def _lines(path: Path, last: int, on: bool, render: Render) -> AsyncIterator[bytes]:
-    if not on:
-        for line in log_tail.tail(path, last):
-            yield render(line)
-        return
-    async for line in log_tail.follow(path, last):
-        yield render(line)
+async def _once(path: Path, last: int) -> AsyncIterator[list[str]]:
+    yield await asyncio.to_thread(log_tail.tail, path, last)
+
+
+async def _rendered(pieces: AsyncIterator[list[str]], render: Render) -> AsyncIterator[bytes]:
+    """The lines as bytes, off the loop: a hundred thousand of them take seconds."""
+    async for lines in pieces:
+        for first in range(0, len(lines), AT_ONCE):
+            yield await asyncio.to_thread(_block, lines[first : first + AT_ONCE], render)
+
+
+def _block(lines: Sequence[str], render: Render) -> bytes:
+    return b"".join(map(render, lines))
 
 
 def _as_text(line: str) -> bytes:

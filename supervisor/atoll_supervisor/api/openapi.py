@@ -1,21 +1,42 @@
 """`GET /openapi.json`: the description of every route, for people's tools.
 
-Litestar's own OpenAPI routes would claim `/` and answer unknown paths in HTML
-when they live at the root, so they stay under `/schema` and this one handler
-serves the document where the source pages have it.
+Litestar's own pages would claim `/` and answer unknown paths in HTML, and this
+one handler serves the document where the source pages have it; so they are
+left out.
 """
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, Router, get
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.routes import BaseRoute
+from litestar.types import ControllerRouterHandler
 
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.problems import AnyRequest
 
 
-@get("/openapi.json", opt=PUBLIC, include_in_schema=False, sync_to_thread=False)
+class _NoPages(Router):
+    """The router that Litestar fills with its own OpenAPI pages; it takes none of them."""
+
+    def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
+        """Take nothing, whatever `value` is."""
+        del value
+        return []
+
+
+@get(
+    "/openapi.json",
+    opt=PUBLIC,
+    operation_id="openapi",
+    tags=["daemon"],
+    responses={
+        200: ResponseSpec(dict[str, object], description="The document", generate_examples=False)
+    },
+    sync_to_thread=False,
+)
 def openapi_document(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document of this daemon."""
     body = msgspec.json.encode(request.app.openapi_schema.to_schema())
@@ -28,7 +49,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
         title="ATOLL management API",
         version=version,
         description="One daemon, its fleet of agents, and what may be done with them.",
-        path="/schema",
+        openapi_router=_NoPages("/schema", route_handlers=[]),
         render_plugins=[JsonRenderPlugin()],
         use_handler_docstrings=True,
         components=Components(

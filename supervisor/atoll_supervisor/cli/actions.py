@@ -11,6 +11,7 @@ from atoll_supervisor.cli.codes import Exit, Failure, joint
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import Verb, connect
 from atoll_supervisor.cli.terminal import complain, out, out_json
+from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.row import Row
 
 AT_ONCE = 8
@@ -69,7 +70,7 @@ def _act(verb: Verb, names: Sequence[str], everyone: bool) -> int:
     if given().json:
         out_json(Report(rows, errors))
     else:
-        _tell(rows, errors)
+        _tell(verb, rows, errors)
     return joint([_exit(verb, result) for result in results])
 
 
@@ -90,9 +91,11 @@ async def _all(verb: Verb, names: Sequence[str]) -> list[Row | Undone]:
         return await asyncio.gather(*(one(name) for name in dict.fromkeys(chosen)))
 
 
-def _tell(rows: Sequence[Row], errors: Sequence[Undone]) -> None:
+def _tell(verb: Verb, rows: Sequence[Row], errors: Sequence[Undone]) -> None:
     for row in rows:
         out(agent_line(row))
+        if not _reached(verb, row):
+            _complain_of(row)
     for error in errors:
         complain(error.detail, error.hint)
 
@@ -102,5 +105,15 @@ def _exit(verb: Verb, result: Row | Undone) -> Exit:
         case Undone():
             return Exit(result.exit)
         case Row():
-            reached = result.status == ("stopped" if verb == "stop" else "running")
-            return Exit.OK if reached else Exit.FAILED
+            return Exit.OK if _reached(verb, result) else Exit.FAILED
+
+
+def _reached(verb: Verb, row: Row) -> bool:
+    return row.status == ("stopped" if verb == "stop" else "running")
+
+
+def _complain_of(row: Row) -> None:
+    """Why it is not where it was to go; an invalid manifest was never run and has no output."""
+    why = row.reason or row.config_error or "no reason known"
+    hint = "" if row.phase == "invalid" else f"its output: atoll logs {row.slug}"
+    complain(f"{plain_line(row.name)} is {row.status}: {why}", hint)

@@ -14,6 +14,7 @@ from atoll.adapters.private import private_directory
 from atoll_supervisor.cli.client import Address, Management
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.core.answers import Startup
+from atoll_supervisor.core.row import Row
 
 POLL = 0.1
 """Seconds between two questions whether the daemon is up."""
@@ -90,5 +91,10 @@ async def _look(daemon: Management, url: str, pid: int) -> Startup | None:
         rows = await daemon.rows()
     except Failure:
         return None
-    settled = all(row.status not in ("discovered", "starting") for row in rows)
-    return Startup(url, pid, rows) if settled and health.pid == pid else None
+    settled = health.pid == pid and all(_is_settled(row) for row in rows)
+    return Startup(url, pid, rows) if settled else None
+
+
+def _is_settled(row: Row) -> bool:
+    """An agent that pauses between two crashes has shown how it is; its budget may take long."""
+    return row.phase == "backoff" or row.status not in ("discovered", "starting")

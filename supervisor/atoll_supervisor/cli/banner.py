@@ -29,6 +29,8 @@ def agent_line(row: Row) -> str:
     if row.status == "failed" or row.phase == "invalid":
         return f"● {name} - failed: {plain_line(fault) or 'no reason known'}"
     port = f" (Port: {row.port})" if row.port else ""
+    if row.phase == "backoff":
+        return f"● {name}{port} - starting again: {plain_line(fault)}"
     broken_edit = f" (its last edit is wrong: {plain_line(fault)})" if row.config_error else ""
     return f"● {name}{port} - {row.status}{broken_edit}"
 

@@ -13,10 +13,10 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from atoll_supervisor.api.rows import AgentList, AgentRow
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.target import Verb
-from atoll_supervisor.core.answers import ErrorBody, Health, LogLine, RowList
-from atoll_supervisor.core.row import Row
+from atoll_supervisor.core.answers import ErrorBody, Health, LogLine
 
 Answer = TypeVar("Answer")
 
@@ -62,18 +62,18 @@ class Management:
         """The daemon's own health."""
         return self._read(await self._send("GET", "/health"), Health)
 
-    async def rows(self) -> tuple[Row, ...]:
+    async def rows(self) -> tuple[AgentRow, ...]:
         """Every agent, sorted by slug."""
-        return self._read(await self._send("GET", "/api/v1/agents"), RowList).agents
+        return self._read(await self._send("GET", "/api/v1/agents"), AgentList).agents
 
-    async def row(self, name: str) -> Row:
+    async def row(self, name: str) -> AgentRow:
         """One agent by any spelling of its name."""
-        return self._read(await self._send("GET", _path(name)), Row)
+        return self._read(await self._send("GET", _path(name)), AgentRow)
 
-    async def act(self, verb: Verb, name: str) -> Row:
+    async def act(self, verb: Verb, name: str) -> AgentRow:
         """Start, stop or restart one agent and wait until it is done."""
         answer = await self._send("POST", f"{_path(name)}/{verb}", _ACTION_TIMEOUT)
-        return self._read(answer, Row)
+        return self._read(answer, AgentRow)
 
     async def lines(self, name: str, tail: int, follow: bool) -> AsyncIterator[LogLine]:
         """The last `tail` lines of an agent's output; with `follow` also all that come."""

@@ -30,8 +30,11 @@ def fleet_table(rows: Sequence[Row], *, cut: bool = True) -> Table:
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """One line for each agent that is not well: its name and why."""
-    told = [(row, row.config_error or row.reason) for row in rows]
+    """One line for each agent that is not well: its name and why.
+
+    A reason alone is no fault: one that was stopped, or waits its turn, has one too.
+    """
+    told = [(row, row.config_error or _fault(row)) for row in rows]
     return [f"{plain_line(row.name)}: {plain_line(why)}" for row, why in told if why]
 
 
@@ -58,9 +61,6 @@ def details(row: Row) -> list[tuple[str, str]]:
         ("cpu", _percent(row.cpu_percent) if row.cpu_percent is not None else ""),
         ("memory", size(row.rss_bytes) if row.rss_bytes is not None else ""),
         ("in flight", "" if row.in_flight is None else str(row.in_flight)),
-        ("input", row.input_schema or ""),
-        ("output", row.output_schema or ""),
-        ("hand off", row.hand_off or ""),
         ("manifest", row.config_path),
     ]
     return [(key, plain_line(value)) for key, value in pairs if value]
@@ -117,6 +117,10 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _status(row: Row) -> str:
     """The public word, and the exact phase where it says more."""
     return row.status if row.phase == row.status else f"{row.status} ({row.phase})"
+
+
+def _fault(row: Row) -> str:
+    return row.reason if row.status == "failed" or row.phase == "backoff" else ""
 
 
 def _or_dash(number: int | None) -> str:

@@ -33,7 +33,7 @@ def config() -> None:
 def check_config(path: Path | None) -> int:
     """Check a manifest, or a folder of agents (default: the agents directory)."""
     place = path or _agents_dir()
-    problems = check(place, os.environ)
+    problems = check(place, os.environ, Path.cwd())
     if given().json:
         out_json(Checked(not problems, problems))
     else:

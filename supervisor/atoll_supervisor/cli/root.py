@@ -20,7 +20,7 @@ from atoll_supervisor.cli.pull import pull
 from atoll_supervisor.cli.run import run
 from atoll_supervisor.cli.schema import schema
 from atoll_supervisor.cli.show import show
-from atoll_supervisor.cli.terminal import complain, say
+from atoll_supervisor.cli.terminal import complain, complain_json, say
 from atoll_supervisor.cli.token import token
 from atoll_supervisor.cli.up import up
 from atoll_supervisor.cli.version import version
@@ -61,28 +61,44 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def run_command(args: list[str]) -> int:
     """The exit code of one command line; every error is told on stderr."""
+    wants_json = "--json" in (args[: args.index("--")] if "--" in args else args)
     try:
         result: object = atoll.main(args, prog_name="atoll", standalone_mode=False)
         return int(result) if isinstance(result, int) else Exit.OK
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _wrong_use(error, wants_json)
     except Exception as error:  # noqa: BLE001  the last line of defence; nothing may end in a traceback
-        return _told(error, debug="--debug" in args)
+        return _told(error, debug="--debug" in args, wants_json=wants_json)
 
 
-def _told(error: Exception, debug: bool) -> int:
+def _wrong_use(error: click.ClickException, wants_json: bool) -> int:
+    if wants_json:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        hint = f"see: {context.command_path} --help" if context else ""
+        complain_json(error.format_message(), hint)
+    else:
+        error.show()
+    return error.exit_code
+
+
+def _told(error: Exception, debug: bool, wants_json: bool) -> int:
     if debug:
         say("".join(traceback.format_exception(error)))
+    message, hint, exit = _words(error)
+    (complain_json if wants_json else complain)(message, hint)
+    return exit
+
+
+def _words(error: Exception) -> tuple[str, str, Exit]:
     match error:
         case Failure():
-            complain(str(error), error.hint)
-            return error.exit
+            return str(error), error.hint, error.exit
+        case ConfigError():
+            return str(error), "", Exit.CONFIG
         case AtollError():
-            complain(str(error))
-            return Exit.CONFIG if isinstance(error, ConfigError) else Exit.FAILED
+            return str(error), "", Exit.FAILED
         case _:
-            complain(f"{type(error).__name__}: {error}", "--debug shows where; please report it")
-            return Exit.FAILED
+            hint = "--debug shows where; please report it"
+            return f"{type(error).__name__}: {error}", hint, Exit.FAILED

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from atoll.config.loopback import authority
 from atoll.config.places import Places, places_of
 from atoll.errors import ConfigError
 from atoll_supervisor.cli.options import given
@@ -49,8 +50,8 @@ def api_url() -> str:
 
 def url_of(host: str, port: int) -> str:
     """Where a daemon that is bound to `host` can be reached from here."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  not a bind
-    return f"http://{reachable}:{port}"
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  not a bind
+    return f"http://{authority(reachable, port)}"
 
 
 def token() -> str:

@@ -53,6 +53,11 @@ def out_json_text(text: str) -> None:
     out(plain_text(text) if sys.stdout.isatty() else text)
 
 
+def complain_json(message: str, hint: str = "") -> None:
+    """An error for a program: one document on stderr."""
+    say(plain_text(msgspec.json.encode({"error": message, "hint": hint}).decode()))
+
+
 def complain(message: str, hint: str = "") -> None:
     """An error as every command shows it: what is wrong, then what to do."""
     say(click.style("error: ", fg="red", bold=True) + plain_text(message))

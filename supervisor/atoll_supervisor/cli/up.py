@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from atoll_supervisor.api.rows import agent_row
 from atoll_supervisor.cli.banner import banner
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import holding, places, settings, url_of
@@ -79,7 +80,7 @@ def _words(flags: Mapping[str, Flag]) -> list[str]:
 
 
 def _announce(rows: Sequence[Row], url: str) -> None:
-    _tell(Startup(url, os.getpid(), tuple(rows)))
+    _tell(Startup(url, os.getpid(), tuple(map(agent_row, rows))))
 
 
 def _tell(startup: Startup) -> None:

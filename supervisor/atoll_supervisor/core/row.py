@@ -18,7 +18,10 @@ class LastExit(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One line of `GET /api/v1/agents`; times RFC 3339 with zone, sizes in bytes."""
+    """One unit; times RFC 3339 with zone, sizes in bytes.
+
+    The last three are Flock's, of `GET /agents` only.
+    """
 
     name: str
     slug: str

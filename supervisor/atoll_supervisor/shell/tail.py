@@ -1,52 +1,73 @@
 """Reading logs that are being written: the last lines, and what comes after them.
 
-Files are read backwards in blocks and forwards in pieces, never as a whole;
-rotation (`name.log` becomes `name.log.1`) and truncation are followed.
+Files are read backwards in blocks and forwards in pieces, and never more than
+MOST bytes for one question, however many files they are spread over; rotation
+(`name.log` becomes `name.log.1`) and truncation are followed.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count, dropwhile
 from pathlib import Path
+from typing import NamedTuple
 
 from atoll_supervisor.shell.logfile import rotated
 
 BLOCK = 65_536
 MOST = 8_388_608
-"""Bytes of one file that `tail` reads at most, whatever the number of lines asked for."""
+"""Bytes that are read at most for the last lines, of all files of a log together."""
 
 POLL = 0.2
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a rotated log, oldest first; fewer when there are no more.
+    """The last lines of a rotated log, oldest first; fewer when MOST bytes hold no more.
 
-    Bytes that are not UTF-8 come as U+FFFD. A missing file has no lines.
+    Bytes that are not UTF-8 come as U+FFFD. A missing file has no lines. Takes
+    a while for many lines: call it off the loop.
     """
-    live = _open(path)
-    found = _tail(path, live, _size(live), lines)
-    _close(live)
-    return [_text(line) for line in found]
+    return _last(path, lines, None)
 
 
-async def follow(path: Path, lines: int = 0) -> AsyncIterator[str]:
-    """The last `lines` lines, then every new one, until the consumer stops.
+async def follow(
+    path: Path, lines: int = 0, leaving: asyncio.Event | None = None
+) -> AsyncIterator[list[str]]:
+    """The last `lines` lines, then every new one, in the pieces they are read in.
 
-    Survives rotation, truncation, and a file that does not exist yet.
+    Ends after the newest line once `leaving` is set. Survives rotation,
+    truncation, and a file that does not exist yet.
     """
+    leaving = leaving or asyncio.Event()
     reader = _Reader(path)
     try:
-        for line in reader.before(lines):
-            yield _text(line)
+        # The thread opens files of its own: it may outlive this reader.
+        yield await asyncio.to_thread(_last, path, lines, reader.place)
         while True:
-            found = reader.step()
-            for line in found:
-                yield _text(line)
-            await asyncio.sleep(0 if found else POLL)
+            last = leaving.is_set()
+            if found := reader.step():
+                yield [_text(line) for line in found]
+                await asyncio.sleep(0)
+            elif last:
+                return
+            else:
+                await _pause(leaving)
     finally:
         reader.close()
+
+
+async def _pause(leaving: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(POLL):
+            await leaving.wait()
+
+
+class _Place(NamedTuple):
+    """A byte offset in the file of this inode; the inode is -1 where there was no file."""
+
+    inode: int
+    offset: int
 
 
 class _Reader:
@@ -58,9 +79,10 @@ class _Reader:
         self._offset = _end_of_lines(self._fd)
         self._rest = b""
 
-    def before(self, lines: int) -> list[bytes]:
-        """The last lines before the place where this reader starts."""
-        return _tail(self._path, self._fd, self._offset, lines)
+    @property
+    def place(self) -> _Place:
+        """Where this reader is."""
+        return _Place(_inode(self._fd), self._offset)
 
     def step(self) -> list[bytes]:
         """The whole lines of the next piece; none at the end, for now, of the log."""
@@ -93,33 +115,49 @@ class _Reader:
         self._fd, self._offset, self._rest = fd, 0, b""
 
 
-def _tail(path: Path, live: int, end: int, lines: int) -> list[bytes]:
-    """The last lines before `end` of the open live file, and of the older ones as needed."""
-    found = _last_lines(live, end, lines)
-    seen = {_inode(live)}  # rotated meanwhile, the live file would be met again
-    for file in _older(path):
-        if len(found) >= lines:
+def _last(path: Path, lines: int, before: _Place | None) -> list[str]:
+    """The last lines before a place (of all when None), from as many files as needed."""
+    found: list[bytes] = []
+    left = MOST
+    seen = set[int]()  # rotated meanwhile, a file is met again
+    for file in _not_after(path, before):
+        if len(found) >= lines or left <= 0:
             break
         fd = _open(file)
         if _inode(fd) not in seen:
-            found = _last_lines(fd, _size(fd), lines - len(found)) + found
+            older, read = _last_lines(fd, _end(fd, before), lines - len(found), left)
+            found, left = older + found, left - read
         seen.add(_inode(fd))
         _close(fd)
-    return found
+    return [_text(line) for line in found]
 
 
-def _last_lines(fd: int, end: int, lines: int) -> list[bytes]:
-    """Read backwards until there are enough line ends, or MOST bytes."""
+def _not_after(path: Path, place: _Place | None) -> Iterator[Path]:
+    """The log's files, youngest first, from the one of the place on."""
+    files = chain((path,), _older(path))
+    if place is None:
+        return files
+    if place.inode < 0:  # there was no live file, so one that is there now is younger
+        return _older(path)
+    return dropwhile(lambda file: _inode_at(file) != place.inode, files)
+
+
+def _end(fd: int, before: _Place | None) -> int:
+    return before.offset if before and before.inode == _inode(fd) else _size(fd)
+
+
+def _last_lines(fd: int, end: int, lines: int, most: int) -> tuple[list[bytes], int]:
+    """Read backwards until there are enough line ends, or `most` bytes; also how many were read."""
     blocks: list[bytes] = []
     start, ends = end, 0
-    while start > 0 and ends <= lines and end - start < MOST:
+    while start > 0 and ends <= lines and end - start < most:
         size = min(BLOCK, start)
         start -= size
         blocks.append(_read(fd, size, start))
         ends += blocks[-1].count(b"\n")
     found = b"".join(reversed(blocks)).removesuffix(b"\n").split(b"\n")
     whole = found if start == 0 and end > 0 else found[1:]
-    return whole[-lines:] if lines > 0 else []
+    return whole[-lines:] if lines > 0 else [], end - start
 
 
 def _end_of_lines(fd: int) -> int:
@@ -170,6 +208,13 @@ def _size(fd: int) -> int:
 
 def _inode(fd: int) -> int:
     return os.fstat(fd).st_ino if fd >= 0 else -1
+
+
+def _inode_at(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return -1
 
 
 def _read(fd: int, size: int, offset: int) -> bytes:
