@@ -38,6 +38,9 @@ API_STOP_TIMEOUT = 5.0
 SETTLE_LIMIT = 10.0
 """Seconds after which `started` is told although some unit is still on its way up."""
 
+FIRST_STEPS = (("stopped", "starting"), ("starting", "running"))
+"""Transitions of a start that goes well."""
+
 Started = Callable[[Sequence[Row], str], None]
 
 
@@ -162,7 +165,8 @@ class Daemon:
 
     def _tell(self, slug: str, record: Record) -> None:
         """A transition as a log line; a first start that goes well is told by the start-up text."""
-        if self._settled or record.after not in ("starting", "running") or record.generation == 0:
+        on_its_way_up = (record.before, record.after) in FIRST_STEPS
+        if self._settled or not on_its_way_up:
             say(f"{slug}: {record.before} -> {record.after}: {record.cause}")
 
     def _take_signals(self) -> None:

@@ -45,8 +45,24 @@ def draw_progress(steps: Iterable[tuple[str, int, int]]) -> None:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        known: dict[str, TaskID] = {}
+        now, bar = "", None
         for status, completed, total in steps:
-            if status not in known:
-                known[status] = bars.add_task(status, total=total or None)
-            bars.update(known[status], completed=completed, total=total or None)
+            if status != now:
+                _fill(bars, bar)
+                now, bar = status, _begin(bars, status, total)
+            if bar is not None:
+                bars.update(bar, completed=completed)
+
+
+def _begin(bars: Progress, status: str, total: int) -> TaskID | None:
+    """A bar for a step of known size, a line for any other."""
+    if total:
+        return bars.add_task(status, total=total)
+    bars.console.print(Text(status))
+    return None
+
+
+def _fill(bars: Progress, bar: TaskID | None) -> None:
+    """The next step has begun, so this one is complete, however fast it went."""
+    if bar is not None:
+        bars.update(bar, completed=bars.tasks[bars.task_ids.index(bar)].total)
