@@ -55,8 +55,8 @@ def main() -> None:
     end(args)
     if args.serve:
         serve()
-    while True:
-        signal.pause()
+    while True:  # not pause(): a signal that comes just before it would not be heard
+        time.sleep(0.05)
 
 
 def end(args: argparse.Namespace) -> None:
