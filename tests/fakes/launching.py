@@ -1,6 +1,7 @@
 """Starting `child.py` through the real Launcher, and waiting for what it reports."""
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -91,4 +92,6 @@ def is_dead(pid: int) -> bool:
 
 
 def open_fds() -> set[str]:
+    """Our descriptors' numbers; what earlier tests dropped is closed first, not meanwhile."""
+    gc.collect()
     return {path.name for path in Path("/proc/self/fd").iterdir()}

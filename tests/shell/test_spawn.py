@@ -148,7 +148,7 @@ async def test_an_impossible_launch_says_so_and_leaves_nothing(unit, tmp_path, a
     before = open_fds()
     with pytest.raises(error):
         unit.launcher.launch(spec, None, unit.pump, unit.notices.put_nowait)
-    assert open_fds() == before
+    assert open_fds() <= before
     assert unit.launcher.pids == frozenset()
 
 
@@ -163,7 +163,7 @@ async def test_a_hundred_children_at_once_each_with_its_own_status(tmp_path):
     for unit in units:
         unit.pump.close()
     assert codes == list(range(100))
-    assert open_fds() == before
+    assert open_fds() <= before
 
 
 async def test_exits_are_not_stolen_by_burying_orphans(unit):

@@ -74,4 +74,4 @@ async def test_it_runs_by_itself_and_leaks_nothing(sampler):
     await until(lambda: "me" in sampler.snapshot)
     task.cancel()
     sampler.close()
-    assert open_fds() == before
+    assert open_fds() <= before
