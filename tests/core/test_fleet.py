@@ -8,7 +8,6 @@ from atoll_supervisor.core.fleet import (
     Fleet,
     Order,
     Orders,
-    is_down,
     shut_down,
     start_order,
     step,
@@ -16,6 +15,7 @@ from atoll_supervisor.core.fleet import (
 )
 from atoll_supervisor.core.phases import Invalid, Starting, Stopped, Stopping, Unit, Waiting
 from atoll_supervisor.core.spec import UnitSpec
+from tests.fakes.invariants import is_down
 
 
 def spec(slug: str, *depends_on: str) -> UnitSpec:

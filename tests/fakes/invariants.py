@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from atoll_supervisor.core.fleet import Fleet
 from atoll_supervisor.core.moves import KILL_AGAIN
 from atoll_supervisor.core.phases import (
     Backoff,
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 TRIES_IN_A_MINUTE = 10
 STOP_LIMIT = 2 * KILL_AGAIN + 1
+
+
+def is_down(fleet: Fleet) -> bool:
+    """Whether no unit has a process any more."""
+    return not any(is_live(unit) for unit in fleet.units.values())
 
 
 def check(world: "World") -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core import fleet as fleets
 from atoll_supervisor.core.phases import Phase, Waiting
+from tests.fakes.invariants import is_down
 from tests.fakes.world import GOOD, Luck, World, unhealthy
 
 MIXED = Luck(
@@ -65,7 +66,7 @@ def test_a_shutdown_ends_every_process_in_bounded_time(schedule: str, seed: int)
     before = fleets.unwanted(world.fleet)
     world.shut_down()
     world.run(60.0)
-    assert fleets.is_down(world.fleet)
+    assert is_down(world.fleet)
     assert not world.children
     assert not world.sockets
     assert fleets.unwanted(world.fleet) <= before

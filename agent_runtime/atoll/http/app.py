@@ -4,9 +4,7 @@ import logging
 
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
-from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
-from litestar.types import LifeSpanScope, Receive, Scope, Send
 
 from atoll.http.absent import ABSENT
 from atoll.http.access import state_of
@@ -14,6 +12,7 @@ from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.faults import dialect_of, error_body, failure_of
 from atoll.http.guard import Guard, GuardRules
+from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
 from atoll.http.ollama.library import LIBRARY
 from atoll.http.ollama.lists import ps, root, show, tags, version
@@ -79,24 +78,6 @@ def guarded(agent: Agent, bind_host: str, machine: str, token: str = "") -> Asgi
     app = HeadAsGet(agent_app(agent))
     # Inside the Guard: a browser's preflight carries no token.
     return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
-
-
-class HeadAsGet:
-    """Lets HEAD pass wherever GET does; uvicorn leaves the body out."""
-
-    def __init__(self, app: AsgiApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
-        """Serve one connection of any ASGI type."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
-            got = scope.copy()  # uvicorn looks at its own to see that it was a HEAD
-            got["method"] = "GET"
-            await self._app(got, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
 
 def _rejected(request: AnyRequest, error: HTTPException) -> Response[bytes]:

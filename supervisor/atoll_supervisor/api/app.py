@@ -9,9 +9,9 @@ from litestar.exceptions import HTTPException
 
 from atoll.errors import AtollError
 from atoll.http.guard import Guard, GuardRules
+from atoll.http.heads import HeadAsGet
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
-from atoll_supervisor.api.heads import HeadAsGet
 from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
@@ -33,7 +33,7 @@ def create_app(
     Streams that would go on for ever end cleanly when `leaving` is set.
     """
     app = application(fleet, access, version, leaving or asyncio.Event())
-    return Guard(HeadAsGet(app), rules)
+    return Guard(HeadAsGet(app, is_log), rules)
 
 
 def application(fleet: Fleet, access: Access, version: str, leaving: asyncio.Event) -> Litestar:
@@ -68,3 +68,8 @@ def _always(value: object) -> Provide:
         return value
 
     return Provide(provide, sync_to_thread=False)
+
+
+def is_log(path: str) -> bool:
+    """`/api/v1/agents/{name}/logs`, whose GET may never end; an agent may be called `logs`."""
+    return path.rstrip("/").split("/")[5:] == ["logs"]

@@ -82,11 +82,6 @@ def shut_down(fleet: Fleet, now: float, jitter: float) -> tuple[Fleet, Orders]:
     return _advance(replace(fleet, closing=True), now, jitter)
 
 
-def is_down(fleet: Fleet) -> bool:
-    """Whether no unit has a process any more."""
-    return not any(is_live(unit) for unit in fleet.units.values())
-
-
 def unwanted(fleet: Fleet) -> frozenset[str]:
     """The slugs that an operator wants stopped, as the state file keeps them."""
     return fleet.unwanted | {slug for slug, unit in fleet.units.items() if not unit.wanted}

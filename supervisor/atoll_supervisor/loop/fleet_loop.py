@@ -69,7 +69,7 @@ class FleetLoop:
         self._save_fault = ""
         self._fleet = Fleet(unwanted=frozenset(stopped))
         self._inbox: deque[tuple[str, ev.Event]] = deque()
-        self._draining = False
+        self._at_work = False
         self._waiters = Waiters()
         ports = PortTable(base_port, known, api_port)
         self._hands = Hands(host, ports, logs, self.post, machine.tell)
@@ -77,14 +77,14 @@ class FleetLoop:
     def post(self, slug: str, event: ev.Event) -> None:
         """Let an event happen; performs what follows before it returns, and never raises."""
         self._inbox.append((slug, event))
-        if self._draining:
+        if self._at_work:
             return
-        self._draining = True
+        self._at_work = True
         try:
             while self._inbox:
                 self._happen(*self._inbox.popleft())
         finally:
-            self._draining = False
+            self._at_work = False
         self._save()
 
     def discovered(self, found: Iterable[Blueprint | Broken]) -> None:

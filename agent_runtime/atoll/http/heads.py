@@ -1,32 +1,37 @@
-"""HEAD where GET is public: the same answer, and uvicorn leaves its body out.
+"""HEAD where GET is served: the same answer, and uvicorn leaves its body out (RFC 9110 9.3.2)."""
 
-RFC 9110 section 9.3.2. The token is asked for behind this, as for every GET.
-"""
+from collections.abc import Callable
 
 from litestar.enums import ScopeType
 from litestar.types import LifeSpanScope, Receive, Scope, Send
 
 from atoll.http.asgi import AsgiApp
 
+Spared = Callable[[str], bool]
+"""Paths whose HEAD is not turned into a GET."""
+
+
+def _none(_path: str) -> bool:
+    return False
+
 
 class HeadAsGet:
-    """Lets HEAD pass wherever GET does, but for logs: following one may never end."""
+    """Lets HEAD pass wherever GET does, but on `spared` paths."""
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp, spared: Spared = _none) -> None:
         self._app = app
+        self._spared = spared
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one connection of any ASGI type."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD" and not _is_log(scope):
+        elif scope["type"] == ScopeType.HTTP and self._turns(scope["method"], scope["path"]):
             got = scope.copy()  # uvicorn looks at its own to see that it was a HEAD
             got["method"] = "GET"
             await self._app(got, receive, send)
         else:
             await self._app(scope, receive, send)
 
-
-def _is_log(scope: Scope) -> bool:
-    """`/api/v1/agents/{name}/logs`; an agent may be called `logs`."""
-    return scope["path"].rstrip("/").split("/")[5:] == ["logs"]
+    def _turns(self, method: str, path: str) -> bool:
+        return method == "HEAD" and not self._spared(path)
