@@ -1,8 +1,8 @@
 """One agent as a process: from a manifest and a socket to a clean stop.
 
 Run by a person (`python -m atoll --server`) or by a supervisor, which hands the
-listening socket over by systemd's protocol and hears on its own channel when
-the agent serves.
+listening socket over by systemd's protocol and hears of the agent on a channel
+(`adapters/channel.py`).
 """
 
 import asyncio
@@ -12,26 +12,31 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
+from litestar import Litestar
 
-from atoll.adapters.parent import die_with_parent
-from atoll.adapters.ready import tell_ready
+from atoll.adapters.channel import Channel, KeeperGone, beating, open_channel
 from atoll.config.load import Loaded, load_manifest
 from atoll.config.loopback import is_loopback
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Llm, Manifest
 from atoll.config.places import places_of
 from atoll.errors import AtollError, ClientError, ConfigError
+from atoll.http.activity import Activity
 from atoll.http.app import guarded
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind, inherited
+from atoll.loop.agent import Agent
 from atoll.loop.opening import open_agent
 
 TOKEN = "ATOLL_AGENT_TOKEN"  # noqa: S105  a variable's name, no secret
 """The variable with this agent's token; it is needed to listen beyond loopback."""
 
+_RING = "UV_USE_IO_URING"
 OK, FAILED, USAGE, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 5, 130
 
 _ASSISTANT = Manifest(
@@ -40,19 +45,36 @@ _ASSISTANT = Manifest(
 )
 
 
-def run_agent(path: Path | None, host: str, port: int, environ: MutableMapping[str, str]) -> int:
+class _Start(NamedTuple):
+    """What a start begins with."""
+
+    loaded: Loaded
+    sock: socket.socket
+    channel: Channel
+    environ: Mapping[str, str]
+    routes: Litestar | None
+
+
+def run_agent(
+    path: Path | None,
+    host: str,
+    port: int,
+    environ: MutableMapping[str, str],
+    routes: Litestar | None = None,
+) -> int:
     """Serve the agent of the manifest at `path`, or a plain assistant, until told to stop.
 
-    Returns the exit code: 0 after a stop, 5 for a wrong manifest, 2 for an
-    address that may not be used, 1 for everything else that went wrong.
+    `routes` may have been made beforehand (`agent_routes`). Returns the exit
+    code: 0 after a stop, 5 for a wrong manifest, 2 for an address that may not
+    be used, 1 for everything else that went wrong.
     """
     try:
-        if "ATOLL_SUPERVISED" in environ:
-            die_with_parent()
+        channel = open_channel(environ)
         sock = inherited(environ, os.getpid())
         loaded = load_manifest(path, environ) if path else _assistant()
         _check_reach(sock.getsockname()[0] if sock else host, environ)
-        uvloop.run(_serve(loaded, sock or bind(host, port), environ))
+        start = _Start(loaded, sock or bind(host, port), channel, environ, routes)
+        uvloop.run(_serve(start), loop_factory=_new_loop)
     except KeyboardInterrupt:
         return INTERRUPTED
     except ConfigError as error:
@@ -75,38 +97,68 @@ def _check_reach(host: str, environ: Mapping[str, str]) -> None:
     _say(f"warning: {host} is served without TLS; put a proxy with TLS in front of it")
 
 
-async def _serve(loaded: Loaded, sock: socket.socket, environ: Mapping[str, str]) -> None:
-    agent = await open_agent(loaded, places_of(environ, os.getuid()), environ, _say)
+def _new_loop() -> uvloop.Loop:
+    """A loop without io_uring, which costs 0.2 MiB and 2 descriptors and saves only epoll_ctl."""
+    if _RING in os.environ:
+        return uvloop.new_event_loop()
+    os.environ[_RING] = "0"
     try:
-        host, port = sock.getsockname()[:2]
-        stop_timeout = agent.manifest.deployment.stop_timeout
-        app = guarded(agent, host, socket.gethostname(), environ.get(TOKEN, ""))
-        server = HttpServer(app, sock, stop_timeout=stop_timeout)
-        _obey_signals(server)
-        serving = asyncio.create_task(server.serve())
-        if await server.started():
-            shown = f"[{host}]" if ":" in host else host
-            _say(f"{agent.name} serves http://{shown}:{port}")
-            _announce(server, environ)
-        await serving
+        return uvloop.new_event_loop()
+    finally:
+        del os.environ[_RING]  # what the agent starts is to decide for itself
+
+
+async def _serve(start: _Start) -> None:
+    agent = await open_agent(
+        start.loaded, places_of(start.environ, os.getuid()), start.environ, _say
+    )
+    try:
+        await _until_told(agent, start)
+        with suppress(KeeperGone):
+            start.channel.stopping()
     finally:
         await agent.close()
 
 
-def _announce(server: HttpServer, environ: Mapping[str, str]) -> None:
-    """Tell the supervisor; if it died before it could hear that, there is nobody to serve for."""
+async def _until_told(agent: Agent, start: _Start) -> None:
+    """Serve until a signal says to leave and the last request is answered."""
+    host, port = start.sock.getsockname()[:2]
+    stop_timeout = agent.manifest.deployment.stop_timeout
+    token = start.environ.get(TOKEN, "")
+    app = Activity(guarded(agent, host, socket.gethostname(), token, start.routes))
+    server = HttpServer(app, start.sock, stop_timeout=stop_timeout, lifespan=False)
+    _obey_signals(server, start.channel)
+    serving = asyncio.create_task(server.serve())
+    if await server.started():
+        shown = f"[{host}]" if ":" in host else host
+        _say(f"{agent.name} serves http://{shown}:{port}")
+        reporting = asyncio.create_task(_report(start.channel, app, server))
+        serving.add_done_callback(lambda _: reporting.cancel())
+    await serving
+
+
+async def _report(channel: Channel, app: Activity, server: HttpServer) -> None:
+    """Tell the keeper; if it is gone there is nobody to serve for."""
     try:
-        tell_ready(environ)
-    except BrokenPipeError:
+        channel.ready()
+        channel.beat(app.pulse)
+        await beating(channel, lambda: app.pulse)
+    except KeeperGone:
         _say("whoever started this agent is gone: it stops")
         server.leave()
 
 
-def _obey_signals(server: HttpServer) -> None:
+def _obey_signals(server: HttpServer, channel: Channel) -> None:
     """The first signal drains, the second one does not wait any longer."""
+
+    def leave() -> None:
+        with suppress(KeeperGone):
+            channel.draining()
+        server.leave()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.leave)
+        loop.add_signal_handler(number, leave)
 
 
 def _assistant() -> Loaded:

@@ -1,4 +1,4 @@
-"""The daemon put together: lock, token, fleet, management API, signals."""
+"""The daemon put together: lock, token, keeper, fleet, management API, signals."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -21,16 +22,24 @@ from atoll.config.places import Places
 from atoll.errors import ConfigError, Problem
 from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
-from atoll.http.sockets import bind
 from atoll_supervisor.api.app import create_app
 from atoll_supervisor.api.auth import Access
-from atoll_supervisor.core.effects import Record
+from atoll_supervisor.core.happening import Happening, log_line
 from atoll_supervisor.core.row import Row
+from atoll_supervisor.keeper.protocol import Leave, Process
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
+from atoll_supervisor.loop.keeping import Keeping
+from atoll_supervisor.loop.looks import Looks
+from atoll_supervisor.loop.runtime import Runtime
 from atoll_supervisor.settings import Settings
+from atoll_supervisor.shell.event_log import EventLog
 from atoll_supervisor.shell.journal import Journal
+from atoll_supervisor.shell.keepers import Reached, reach
 from atoll_supervisor.shell.lock import Lock
+from atoll_supervisor.shell.notify import Notifier
+from atoll_supervisor.shell.own_port import OwnPort, Wish, own_port
 from atoll_supervisor.shell.plan import Planner
+from atoll_supervisor.shell.successor import become, hold_signals, rehearse, take_signals
 from atoll_supervisor.shell.token import ensure_token
 
 API_STOP_TIMEOUT = 5.0
@@ -51,13 +60,18 @@ def run(settings: Settings, places: Places, started: Started) -> None:
     A second signal kills what is left at once. Raises AtollError when the
     daemon cannot start: another one runs, a port is taken, a file is wrong.
     """
+    environ = dict(os.environ)
     _check_reach(settings)
     for folder in (places.state, places.runtime, places.logs):
         private_directory(folder)
-    lock = Lock.acquire(places.lock, settings.api_port, places.state)
+    lock = Lock.acquire(places.lock, settings.api_port, places.state, os.environ)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Daemon(settings, places, started).main())
+            passed_on = runner.run(Daemon(settings, places, started).main())
+        if passed_on is not None:
+            lock.pass_on(environ)
+            passed_on.pass_on(environ)
+            become(environ)
     finally:
         lock.release()
 
@@ -74,21 +88,141 @@ def _check_reach(settings: Settings) -> None:
 
 
 class Daemon:
-    """One run of the daemon."""
+    """One run of the daemon; the `ports.Upkeep` of its API."""
 
     def __init__(self, settings: Settings, places: Places, started: Started) -> None:
         self._settings = settings
+        self._places = places
         self._started = started
         self._leave = asyncio.Event()
+        self._down = asyncio.Event()
+        self._upgrade = False
         self._settled = False
         self._on_terminal = sys.stdin.isatty()  # asked now: a terminal that hung up denies it
         self._url = f"http://{authority(settings.host, settings.api_port)}"
-        self._planner = Planner(settings.agents_dir, settings.max_agents, places, dict(os.environ))
-        self._look = asyncio.Event()
-        self._down = asyncio.Event()
         self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
-        machine = Machine(time.monotonic, time.time, random.random, self._tell, say)
-        self._fleet = FleetLoop(
+        self._notifier = Notifier.from_environ(os.environ)
+        self._events = EventLog(places.state / "atoll.db", tell=self._tell)
+        self._fleet = self._make_fleet()
+        hands = self._fleet.hands
+        self._runtime = Runtime(hands, places.state / "template.log", os.environ)
+        log = places.state / "keeper.log"
+        self._reach = partial(reach, places.keeper, log, os.environ)
+        self._keeping = Keeping(self._fleet, self._runtime, self._reach, self._note)
+        self._planner = Planner(settings.agents_dir, settings.max_agents, places, dict(os.environ))
+        self._looks = Looks(self._planner, self._fleet, self._note)
+
+    async def main(self) -> OwnPort | None:
+        """Serve until told to leave, then leave nothing behind.
+
+        An upgrade leaves everything: the answer is what the next program is to be given.
+        """
+        self._take_signals()
+        for warning in self._fleet.warnings:
+            self._note(warning)
+        try:
+            own = await self._serve(await self._reach())
+        finally:
+            await self._events.close()
+        if not self._upgrade:
+            return None
+        hold_signals()
+        return own
+
+    async def _serve(self, reached: Reached) -> OwnPort:
+        """Take over what there is, and supervise until told to leave."""
+        try:
+            own = await self._begin(reached)
+        except BaseException:
+            if reached.fresh:
+                reached.link.send(Leave())
+            raise
+        try:
+            await self._supervise(self._server(own.sock))
+        finally:
+            self._fleet.close()
+            self._keeping.close()
+        return own
+
+    async def _begin(self, reached: Reached) -> OwnPort:
+        """What has to be right before anything is served; what runs already is left running."""
+        self._adopt(reached)
+        settings = self._settings
+        wish = Wish(settings.host, settings.api_port)
+        own = await own_port(wish, reached.link, reached.states, os.environ)
+        look = asyncio.create_task(self._looks.look())
+        leave = asyncio.create_task(self._leave.wait())
+        await asyncio.wait((look, leave), return_when=asyncio.FIRST_COMPLETED)
+        leave.cancel()
+        if look.done():
+            look.result()
+        look.cancel()
+        return own
+
+    def _adopt(self, reached: Reached) -> None:
+        """First of all: from here on nothing that happens to what runs is missed."""
+        self._fleet.adopt(reached.link, reached.states)
+        self._keeping.begin(reached)
+        found = sum(isinstance(state, Process) for state in reached.states)
+        if found:
+            self._note(f"took over {found} processes of keeper {reached.pid}")
+            if "ATOLL_DEFAULT_LLM" not in os.environ:
+                self._planner.default = self._fleet.default_llm
+
+    async def _supervise(self, server: HttpServer) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve())
+            background = [
+                group.create_task(self._fleet.run(self._beat, self._notifier.interval)),
+                group.create_task(self._keeping.run()),
+                group.create_task(self._looks.run()),
+                group.create_task(self._looks.watch(self._settings.agents_dir)),
+            ]
+            group.create_task(self._announce(server))
+            await self._leave.wait()
+            await self._go(server)
+            for task in background:
+                task.cancel()
+
+    async def _go(self, server: HttpServer) -> None:
+        """End the fleet and then the API; an upgrade ends the API alone."""
+        if self._upgrade:
+            self._notifier.reloading()
+            self._down.set()
+            await server.drain()
+        if not self._upgrade:  # also when somebody wants it all to end meanwhile
+            self._notifier.stopping()
+            await self._fleet.shut_down()
+            await self._keeping.leave()
+            self._down.set()
+            await server.drain()
+
+    # ports.Upkeep
+
+    async def reload(self) -> None:
+        """Read the agents directory again; raises LookFailed."""
+        await self._looks.asked()
+
+    async def reload_runtime(self) -> tuple[str, ...]:
+        """Have agents forked from the runtime on the disk; raises RuntimeFailed."""
+        await self._runtime.renew()
+        return self._fleet.renew("the runtime was reloaded")
+
+    async def upgrade(self) -> None:
+        """Become the program on the disk, unless that does not start: raises UpgradeFailed."""
+        await rehearse()
+        if not self._leave.is_set():
+            self._note("becoming the program on the disk; no agent is touched")
+            self._upgrade = True
+            self._leave.set()
+
+    # inside
+
+    def _make_fleet(self) -> FleetLoop:
+        settings, places = self._settings, self._places
+        tell = self._events.record
+        machine = Machine(time.monotonic, time.time, random.random, tell, self._note)
+        return FleetLoop(
             machine,
             settings.host,
             settings.api_port,
@@ -96,41 +230,6 @@ class Daemon:
             places.logs,
             Journal(places.state / "fleet.toml"),
         )
-
-    async def main(self) -> None:
-        """Serve until told to leave, then leave nothing behind."""
-        sock = bind(self._settings.host, self._settings.api_port, "--api-port")
-        server = self._server(sock)
-        self._take_signals()
-        for warning in self._fleet.warnings:
-            say(warning)
-        await self._discover()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve())
-            background = [group.create_task(self._fleet.run()), group.create_task(self._reload())]
-            group.create_task(self._announce())
-            try:
-                await self._leave.wait()
-            finally:  # also when one of the tasks failed: agents are drained, not cut off
-                await self._fleet.shut_down()
-                self._down.set()
-            for task in background:
-                task.cancel()
-            await server.drain()
-
-    async def _discover(self) -> None:
-        self._fleet.discovered(await self._planner.look(say))
-
-    async def _reload(self) -> None:
-        """Look at the agents directory again when asked to; many wishes at once are one look."""
-        while True:
-            await self._look.wait()
-            self._look.clear()
-            say("reading the agents directory again")
-            try:
-                await self._discover()
-            except Exception as error:  # noqa: BLE001  a look that fails must not end the fleet
-                say(f"{error}; everything stays as it is")
 
     def _server(self, sock: socket.socket) -> HttpServer:
         settings = self._settings
@@ -142,15 +241,26 @@ class Daemon:
             same_origin_only=True,
             hosts_setting="[daemon] allowed_hosts in atoll.toml, or to ATOLL_ALLOWED_HOSTS",
         )
-        app = create_app(self._fleet, self._access, rules, __version__, leaving=self._down)
+        app = create_app(
+            self._fleet,
+            self._access,
+            rules,
+            __version__,
+            events=self._events,
+            upkeep=self,
+            leaving=self._down,
+        )
         return HttpServer(app, sock, stop_timeout=API_STOP_TIMEOUT)
 
-    async def _announce(self) -> None:
+    async def _announce(self, server: HttpServer) -> None:
+        """Tell systemd that the API answers, and whoever watches when every unit is up."""
+        if await server.started():
+            self._notifier.ready()
         try:
             async with asyncio.timeout(SETTLE_LIMIT):
                 await self._fleet.settled()
         except TimeoutError:
-            say(f"some agents are still starting after {SETTLE_LIMIT:.0f} s")
+            self._note(f"some agents are still starting after {SETTLE_LIMIT:.0f} s")
         self._settled = True
         if not self._leave.is_set():
             self._show()
@@ -163,33 +273,51 @@ class Daemon:
             with Path(os.devnull).open("wb") as nowhere:
                 os.dup2(nowhere.fileno(), 1)
 
-    def _tell(self, slug: str, record: Record) -> None:
-        """A transition as a log line; a first start that goes well is told by the start-up text."""
-        on_its_way_up = (record.before, record.after) in FIRST_STEPS
+    def _beat(self) -> None:
+        """The loop that decides is alive."""
+        rows = self._fleet.rows()
+        running = sum(row.status == "running" for row in rows)
+        self._notifier.status(f"{running} of {len(rows)} agents run")
+        self._notifier.watchdog()
+
+    def _note(self, text: str) -> None:
+        self._events.note(text)
+
+    def _tell(self, happening: Happening) -> None:
+        """An event as a log line; a first start that goes well is told by the start-up text."""
+        on_its_way_up = (happening.before, happening.after) in FIRST_STEPS
         if self._settled or not on_its_way_up:
-            say(f"{slug}: {record.before} -> {record.after}: {record.cause}")
+            write(log_line(happening))
 
     def _take_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_leave)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        take_signals()
 
     def _hung_up(self) -> None:
         """A terminal that is gone ends what it showed; to a daemon, SIGHUP means: look again."""
         if self._on_terminal:
             self._asked_to_leave()
         else:
-            self._look.set()
+            self._note("reading the agents directory again")
+            self._looks.ask()
 
     def _asked_to_leave(self) -> None:
-        if self._leave.is_set():
+        if self._leave.is_set() and not self._upgrade:
             self._fleet.kill_all()
+        self._upgrade = False
         self._leave.set()
 
 
 def say(text: str) -> None:
-    """One line of the daemon's own log, on standard error; one that nobody can read is lost."""
+    """One line of the daemon's own log, on standard error."""
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    write(f"{stamp} {text}")
+
+
+def write(line: str) -> None:
+    """A line on standard error; one that nobody can read is lost."""
     with suppress(OSError):  # a closed terminal, a full disk, a reader that went away
-        os.write(2, f"{stamp} {text}\n".encode(errors="backslashreplace"))
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))

@@ -15,6 +15,7 @@ RUNTIME = "the agent runtime knows nothing of the supervisor"
 CORES = "the decision cores do no I/O and read no clock"
 LAYERS = "layers of the agent runtime"
 SUPERVISOR = "layers of the supervisor"
+KEEPER = "the keeper stands on the standard library alone"
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
@@ -43,7 +44,7 @@ def test_every_contract_is_kept() -> None:
     done = lint_imports(ROOT)
     kept = set(re.findall(r"^(.+?) KEPT", done.stdout, re.MULTILINE))
     assert done.returncode == 0, done.stdout
-    assert kept == {RUNTIME, CORES, LAYERS, SUPERVISOR}
+    assert kept == {RUNTIME, CORES, LAYERS, SUPERVISOR, KEEPER}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,10 @@ def test_every_contract_is_kept() -> None:
         ("supervisor/atoll_supervisor/shell/bad.py", "import atoll_supervisor.api", SUPERVISOR),
         ("supervisor/atoll_supervisor/ports.py", "import atoll_supervisor.shell", SUPERVISOR),
         ("supervisor/atoll_supervisor/stray.py", "", SUPERVISOR),
+        ("supervisor/atoll_supervisor/core/bad.py", "import atoll_supervisor.keeper", CORES),
+        ("supervisor/atoll_supervisor/keeper/bad.py", "import asyncio", KEEPER),
+        ("supervisor/atoll_supervisor/keeper/bad.py", "from msgspec import Struct", KEEPER),
+        ("supervisor/atoll_supervisor/keeper/bad.py", "from atoll.config import names", KEEPER),
     ],
 )
 def test_a_module_that_breaks_a_layer_is_found(

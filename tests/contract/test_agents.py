@@ -40,6 +40,7 @@ ROW_KEYS = frozenset(
         "checksum",
         "generation",
         "instance_id",
+        "limits",
     ]
 )
 

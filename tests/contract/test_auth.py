@@ -10,7 +10,6 @@ from litestar.routes import HTTPRoute
 
 from atoll_supervisor.api.app import application
 from atoll_supervisor.api.auth import Access
-from tests.fakes.fleet import MemoryFleet
 from tests.fakes.served import TOKEN, Daemon, daemon, make_fleet
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +38,8 @@ WRONG_CREDENTIALS = [
 
 
 def routes() -> list[tuple[str, str]]:
-    app = application(MemoryFleet(Path("/nowhere")), Access(TOKEN), "0", asyncio.Event())
+    given = dict.fromkeys(("fleet", "events", "upkeep", "about", "leaving"))
+    app = application(given, Access(TOKEN), "0")
     return sorted(
         (method, route.path_format.replace("{name}", "ghidraagent"))
         for route in app.routes
@@ -80,6 +80,8 @@ async def test_only_the_routes_on_the_list_answer_without_the_token(
         ("POST", f"{AGENT}/stop"),
         ("POST", f"{AGENT}/restart"),
         ("GET", f"{AGENT}/logs"),
+        ("GET", f"{AGENT}/events"),
+        ("GET", "/api/v1/events"),
     ],
 )
 async def test_every_wrong_credential_gets_the_same_401(

@@ -69,9 +69,11 @@ async def test_head_follows_get_without_a_body(http: httpx.AsyncClient, path: st
     assert "content-length" in asked.headers
 
 
-async def test_head_of_a_log_is_not_offered(http: httpx.AsyncClient) -> None:
-    """To follow one may never end."""
-    answer = await http.head("/api/v1/agents/GhidraAgent/logs", params={"follow": "true"})
+@pytest.mark.parametrize("path", ["agents/GhidraAgent/logs", "agents/GhidraAgent/events", "events"])
+async def test_head_of_what_may_never_end_is_not_offered(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    answer = await http.head(f"/api/v1/{path}", params={"follow": "true"})
     assert answer.status_code == 405
 
 
@@ -105,6 +107,10 @@ async def test_openapi_describes_every_route_with_an_id_and_a_type(
         "stop_agent",
         "restart_agent",
         "read_logs",
+        "read_events",
+        "read_agent_events",
+        "reload",
+        "upgrade",
     }
     assert {"AgentRow", "AgentList", "Row", "RowList", "Health", "ErrorBody", "LastExit"} <= set(
         document["components"]["schemas"]

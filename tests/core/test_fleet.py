@@ -1,5 +1,7 @@
 """Many units: birth, order of start, start limit, shutdown."""
 
+from itertools import pairwise
+
 from msgspec.structs import replace
 
 from atoll_supervisor.core import effects as do
@@ -8,13 +10,24 @@ from atoll_supervisor.core.fleet import (
     Fleet,
     Order,
     Orders,
+    hold_again,
     shut_down,
-    start_order,
     step,
+    steps,
     unwanted,
 )
-from atoll_supervisor.core.phases import Invalid, Starting, Stopped, Stopping, Unit, Waiting
-from atoll_supervisor.core.spec import UnitSpec
+from atoll_supervisor.core.order import start_order
+from atoll_supervisor.core.phases import (
+    Asleep,
+    Invalid,
+    Replacing,
+    Running,
+    Stopped,
+    Stopping,
+    Unit,
+    Waiting,
+)
+from atoll_supervisor.core.spec import Policy, UnitSpec
 from tests.fakes.invariants import is_down
 
 
@@ -63,7 +76,7 @@ def terminated(orders: Orders) -> list[str]:
 def test_a_good_manifest_gives_birth_to_a_unit_and_starts_it() -> None:
     orders = Driver().find(spec("a"))
     assert [order.effect for order in orders if not isinstance(order.effect, do.Arm)] == [
-        do.Record("stopped", "starting", "its manifest was read", 0),
+        do.Record(before="stopped", after="starting", cause="its manifest was read", generation=0),
         do.HoldSocket(),
         do.Spawn(1),
     ]
@@ -83,7 +96,7 @@ def test_any_other_event_of_an_unknown_unit_is_ignored() -> None:
 
 def test_a_unit_that_was_stopped_before_the_daemon_began_stays_stopped() -> None:
     driver = Driver(Fleet(unwanted=frozenset({"a", "away"})))
-    assert driver.find(spec("a")) == ()
+    assert driver.find(spec("a")) == (Order("a", do.ReleaseSocket()),)
     assert driver.fleet.units["a"].phase == Stopped("stopped by an operator")
     assert unwanted(driver.fleet) == {"a", "away"}
     assert spawned(driver.tell("a", ev.StartAsked())) == ["a"]
@@ -120,7 +133,7 @@ def test_a_dependency_that_failed_once_keeps_nobody_waiting() -> None:
     driver = Driver()
     driver.find(spec("z"), spec("a", "z"))
     orders = driver.tell("z", ev.SpawnFailed(1, "no such file"))
-    assert spawned(orders) == ["z", "a"]
+    assert spawned(orders) == ["a", "z"]
 
 
 def test_a_dependency_that_is_unknown_or_at_rest_keeps_nobody_waiting() -> None:
@@ -199,6 +212,7 @@ def test_a_shutdown_ends_a_restart_and_a_pause() -> None:
     assert Order("b", do.ReleaseSocket()) in orders
     assert driver.phase("b") is Stopped
     driver.tell("a", ev.Exited(1, code=0))
+    driver.tell("a", ev.SpawnFailed(2, "no such file"))
     assert driver.phase("a") is Stopped
 
 
@@ -210,11 +224,117 @@ def test_a_shutdown_leaves_invalid_and_stopped_units_as_they_are() -> None:
     driver.tell("b", ev.SpawnFailed(1, "no such file"))
     before = driver.fleet
     assert driver.shut_down() == ()
-    assert driver.fleet == replace(before, closing=True)
+    assert driver.fleet.units == before.units
 
 
-def test_a_starting_unit_that_is_not_early_does_not_count() -> None:
-    phase = Starting(0.0, 60.0, pid=7, early=False)
-    unit = Unit(slug="a", spec=spec("a"), phase=phase, generation=1)
-    driver = Driver(Fleet(units={"a": unit}, start_limit=1))
-    assert spawned(driver.find(spec("b"))) == ["b"]
+def test_a_restart_of_all_is_done_dependencies_first_and_only_so_many_at_once() -> None:
+    driver = Driver(Fleet(start_limit=2))
+    driver.find(spec("host"), spec("a", "host"), spec("b", "host"), spec("c", "host"))
+    driver.run("host", "a", "b", "c")
+    news = [(slug, ev.RestartAsked()) for slug in ("a", "b", "c", "host")]
+    driver.fleet, orders = steps(driver.fleet, news, 2.0, lambda: 0.0)
+    assert spawned(orders) == ["host"]
+    assert driver.phase("a") is Running
+    assert spawned(driver.run("host")) == ["a", "b"]
+    assert driver.phase("a") is Replacing
+    assert spawned(driver.run("a")) == ["c"]
+
+
+def test_a_unit_that_starts_does_not_wait_for_a_dependency_that_is_replaced() -> None:
+    driver = Driver()
+    driver.find(spec("host"))
+    driver.run("host")
+    driver.tell("host", ev.RestartAsked())
+    assert spawned(driver.find(spec("a", "host"))) == ["a"]
+
+
+def test_the_start_limit_is_kept_by_replacements_too() -> None:
+    driver = Driver(Fleet(start_limit=1))
+    driver.find(spec("a"))
+    driver.run("a")
+    driver.tell("a", ev.RestartAsked())
+    assert spawned(driver.find(spec("b"))) == []
+    assert spawned(driver.run("a")) == ["b"]
+
+
+def test_many_events_at_one_time_let_others_start_only_after_the_last() -> None:
+    news = [(slug, ev.SpecAccepted(spec(slug, *above))) for slug, *above in ("za", "ab", "b")]
+    fleet, orders = steps(Fleet(start_limit=1), news, 1.0, lambda: 0.0)
+    assert spawned(orders) == ["b"]
+    assert list(fleet.queue) == ["z", "a"]
+
+
+def test_ten_thousand_sleepers_are_taken_in_by_one_step() -> None:
+    policy = Policy(idle_timeout=60.0)
+    found = [replace(spec(f"a{i}", "a0"), policy=policy) for i in range(10_000)]
+    fleet, orders = steps(Fleet(), ((s.slug, ev.SpecAccepted(s)) for s in found), 1.0, lambda: 0.0)
+    assert {type(unit.phase) for unit in fleet.units.values()} == {Asleep}
+    assert spawned(orders) == []
+    assert len(hold_again(fleet)) == 20_000
+
+
+def test_a_chain_of_a_thousand_dependencies_starts_and_stops() -> None:
+    driver = Driver(Fleet(start_limit=2000))
+    slugs = [f"{i:04}" for i in range(1200)]
+    chain = [spec(slug, above) for slug, above in pairwise(slugs)]
+    news = [(s.slug, ev.SpecAccepted(s)) for s in (*chain, spec(slugs[-1]))]
+    driver.fleet, orders = steps(driver.fleet, news, 1.0, lambda: 0.0)
+    assert spawned(orders) == [slugs[-1]]
+    assert spawned(driver.run(slugs[-1])) == [slugs[-2]]
+    driver.tell(slugs[-2], ev.Spawned(1, 8))
+    assert terminated(driver.shut_down()) == [slugs[-2]]
+    assert terminated(driver.tell(slugs[-2], ev.Exited(1, code=0))) == [slugs[-1]]
+
+
+def test_a_shutdown_of_units_that_depend_on_each_other_ends() -> None:
+    driver = Driver()
+    driver.find(spec("c"), spec("a", "b"), spec("b", "a"))
+    driver.run("c", "b", "a")
+    driver.shut_down()
+    for slug in ("c", "a", "b"):
+        driver.tell(slug, ev.Exited(1, code=0))
+    assert is_down(driver.fleet)
+
+
+def test_what_is_needed_and_crashes_during_a_shutdown_is_not_started_again() -> None:
+    driver = Driver()
+    driver.find(spec("host"), spec("a", "host"))
+    driver.run("host", "a")
+    driver.shut_down()
+    assert spawned(driver.tell("host", ev.Exited(1, signal="SIGKILL"))) == []
+    assert driver.phase("host") is Stopped
+
+
+def test_a_client_wakes_nobody_during_a_shutdown() -> None:
+    driver = Driver()
+    driver.find(replace(spec("a"), policy=Policy(idle_timeout=9.0)), spec("b"))
+    driver.run("b")
+    assert driver.phase("a") is Asleep
+    driver.shut_down()
+    assert driver.tell("a", ev.ClientWaits()) == ()
+    assert driver.phase("a") is Stopped
+
+
+def test_every_socket_can_be_asked_for_again() -> None:
+    driver = Driver()
+    driver.find(replace(spec("a"), policy=Policy(idle_timeout=9.0)), spec("b"), spec("c"))
+    driver.run("b", "c")
+    driver.tell("c", ev.StopAsked())
+    assert hold_again(driver.fleet) == (
+        Order("a", do.HoldSocket()),
+        Order("a", do.WatchSocket()),
+        Order("b", do.HoldSocket()),
+        Order("c", do.ReleaseSocket()),
+    )
+
+
+def test_what_an_operator_wants_is_known_without_a_look_at_every_unit() -> None:
+    driver = Driver(Fleet(unwanted=frozenset({"a", "away"})))
+    driver.find(spec("a"), spec("b"))
+    driver.tell("a", ev.StartAsked())
+    driver.tell("b", ev.StopAsked())
+    assert unwanted(driver.fleet) == {"b", "away"}
+    driver.tell("b", ev.Removed())
+    driver.tell("b", ev.Spawned(1, 7))
+    driver.tell("b", ev.Exited(1, code=0))
+    assert unwanted(driver.fleet) == {"away"}

@@ -1,53 +1,13 @@
 """The life of one unit, replayed: at each time an event, and what is done about it."""
 
 import pytest
-from msgspec import Struct
 
 from atoll_supervisor.core import effects as do
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core import phases as ph
-from atoll_supervisor.core.machine import step
 from atoll_supervisor.core.restarts import CLEAN, History
-from atoll_supervisor.core.spec import Policy, Restart, UnitSpec
-
-
-class Life(Struct):
-    """One unit, replayed; remembers the effects of the last step."""
-
-    unit: ph.Unit
-    effects: tuple[do.Effect, ...] = ()
-
-    def at(self, now: float, event: ev.Event) -> "Life":
-        self.unit, self.effects = step(self.unit, event, now, 0.0)
-        return self
-
-    def up(self, now: float) -> "Life":
-        """From waiting to running."""
-        self.at(now, ev.Admitted())
-        generation = self.unit.generation
-        self.at(now, ev.Spawned(generation, 100 + generation))
-        return self.at(now, ev.BecameReady(generation))
-
-    @property
-    def done(self) -> list[str]:
-        """The names of the effects, journal and timers left out."""
-        quiet = (do.Record, do.Arm, do.Disarm)
-        return [type(e).__name__ for e in self.effects if not isinstance(e, quiet)]
-
-    @property
-    def causes(self) -> list[tuple[str, str, str]]:
-        records = [e for e in self.effects if isinstance(e, do.Record)]
-        return [(record.before, record.after, record.cause) for record in records]
-
-    @property
-    def armed(self) -> dict[str, float]:
-        return {e.timer: e.at for e in self.effects if isinstance(e, do.Arm)}
-
-
-def life(restart: Restart = "on-failure", max_restarts: int = 5) -> Life:
-    policy = Policy(restart=restart, max_restarts=max_restarts, stop_timeout=30.0)
-    spec = UnitSpec(slug="a", name="A", checksum="1", policy=policy)
-    return Life(ph.Unit(slug="a")).at(0.0, ev.SpecAccepted(spec))
+from atoll_supervisor.core.spec import Restart, UnitSpec
+from tests.fakes.life import Life, life
 
 
 def test_a_start_holds_the_socket_before_it_asks_for_the_process() -> None:
@@ -160,9 +120,17 @@ def test_what_is_known_of_a_signal_stands_beside_it() -> None:
     assert ph.reason_of(it.unit.phase) == "killed by SIGKILL: out of memory"
 
 
+def test_what_is_known_of_an_end_that_nobody_saw_is_its_reason() -> None:
+    it = life().up(0.0).at(1.0, ev.Exited(1, None, None, "the keeper ended"))
+    assert ph.reason_of(it.unit.phase) == "the keeper ended"
+    assert life().up(0.0).at(1.0, ev.Exited(1)).causes[0][2] == "ended unseen"
+
+
 def test_a_start_that_takes_too_long_is_killed_and_told_as_start_timeout() -> None:
     it = life().at(0.0, ev.Admitted()).at(0.1, ev.Spawned(1, 7)).at(60.0, ev.StartTimeElapsed(1))
     assert it.done == ["Kill"]
+    assert it.unit.phase == ph.Waiting(60.0, "start-timeout")
+    assert it.unit.history.attempt == 1
     it.at(60.1, ev.Exited(1, signal="SIGKILL"))
     assert it.unit.ended is not None
     assert it.unit.ended.reason == "start-timeout (killed)"
@@ -172,10 +140,11 @@ def test_a_start_that_takes_too_long_is_killed_and_told_as_start_timeout() -> No
 def test_a_stop_closes_the_socket_then_escalates_until_the_process_is_gone() -> None:
     it = life().up(0.0).at(5.0, ev.StopAsked())
     assert it.done == ["ReleaseSocket", "Terminate"]
-    assert it.armed == {"stop": 35.0}
-    assert it.at(35.0, ev.StopTimeElapsed(1)).done == ["Kill"]
-    assert it.armed == {"stop": 40.0}
-    assert it.at(40.0, ev.StopTimeElapsed(1)).done == ["Kill"]
+    assert it.armed == {"leave": 35.0}
+    assert it.at(35.0, ev.LeaveTimeElapsed()).done == ["Kill"]
+    assert it.causes == [("draining", "stopping", "it did not go in time and is killed")]
+    assert it.armed == {"leave": 40.0}
+    assert it.at(40.0, ev.LeaveTimeElapsed()).done == ["Kill"]
     it.at(40.1, ev.Exited(1, signal="SIGKILL"))
     assert it.unit.phase == ph.Stopped("stopped by an operator")
     assert it.unit.ended is not None
@@ -183,17 +152,16 @@ def test_a_stop_closes_the_socket_then_escalates_until_the_process_is_gone() -> 
     assert not it.unit.wanted
 
 
+def test_a_timer_that_rings_a_moment_too_early_is_armed_again() -> None:
+    it = life().up(0.0).at(5.0, ev.StopAsked()).at(34.999, ev.LeaveTimeElapsed())
+    assert it.done == []
+    assert it.armed == {"leave": 35.0}
+
+
 def test_an_ordered_end_by_sigterm_is_clean() -> None:
     it = life().up(0.0).at(5.0, ev.StopAsked()).at(5.1, ev.Exited(1, signal="SIGTERM"))
-    assert it.causes == [("stopping", "stopped", "stopped by an operator")]
+    assert it.causes == [("draining", "stopped", "stopped by an operator")]
     assert it.unit.history == CLEAN
-
-
-def test_a_restart_holds_the_socket_throughout() -> None:
-    it = life().up(0.0).at(5.0, ev.RestartAsked())
-    assert it.done == ["Terminate"]
-    assert it.at(6.0, ev.Exited(1, code=0)).done == []
-    assert it.up(6.0).unit.restarts == 0
 
 
 def test_a_shutdown_leaves_the_operators_wish_alone() -> None:
@@ -211,9 +179,10 @@ def test_a_launch_overtaken_by_a_stop_is_ended_when_it_appears(late: float, sign
 
 
 def test_a_stop_time_that_elapses_before_the_launch_kills_nothing() -> None:
-    it = life().at(0.0, ev.Admitted()).at(1.0, ev.StopAsked()).at(31.0, ev.StopTimeElapsed(1))
+    it = life().at(0.0, ev.Admitted()).at(1.0, ev.StopAsked()).at(31.0, ev.LeaveTimeElapsed())
     assert it.done == []
-    assert it.armed == {"stop": 36.0}
+    assert it.armed == {"leave": 36.0}
+    assert it.at(31.5, ev.Spawned(1, 7)).done == ["Kill"]
 
 
 def test_a_hung_unit_is_asked_again_soon_then_replaced_and_charged_for_it() -> None:
@@ -223,15 +192,42 @@ def test_a_hung_unit_is_asked_again_soon_then_replaced_and_charged_for_it() -> N
     it.at(41.0, ev.ProbeFailed(1, "timed out"))
     it.at(47.0, ev.ProbeFailed(1, "timed out"))
     assert it.done == ["Terminate"]
-    assert it.armed == {"stop": 48.0}
-    assert it.causes == [("running", "stopping", "it does not answer: timed out")]
-    it.at(48.1, ev.Exited(1, signal="SIGKILL"))
+    assert it.armed == {"leave": 48.0}
+    why = "it did not answer 3 probes in a row: timed out"
+    assert it.causes == [("running", "starting", why)]
     assert it.unit.history.attempt == 1
+
+
+def test_the_successor_of_a_hung_unit_does_not_wait_for_its_death() -> None:
+    it = life().up(0.0).at(20.0, ev.WentSilent(1, 3.0))
+    assert it.done == ["Terminate"]
+    assert it.causes == [("running", "starting", "no heartbeat for 3 s")]
+    assert it.at(20.0, ev.Admitted()).done == ["HoldSocket", "Spawn"]
+    assert it.at(21.0, ev.LeaveTimeElapsed()).done == ["Kill"]
+    assert (it.unit.generation, it.unit.restarts) == (2, 1)
+    it.at(21.1, ev.Exited(1, signal="SIGKILL"))
+    assert it.unit.leaving == ()
+    assert it.causes == [("starting", "starting", "no heartbeat for 3 s (killed)")]
+
+
+def test_a_hung_unit_that_must_be_alone_dies_before_its_successor_starts() -> None:
+    it = life(overlap=False).up(0.0).at(20.0, ev.WentSilent(1, 3.0))
+    assert it.unit.phase == ph.Stopping(20.0, "recover", "no heartbeat for 3 s")
+    it.at(21.0, ev.Exited(1, signal="SIGKILL"))
+    assert it.unit.phase == ph.Waiting(21.0, "no heartbeat for 3 s")
+    assert it.unit.history.attempt == 1
+
+
+def test_a_unit_that_hangs_too_often_fails_like_one_that_crashes() -> None:
+    it = life(max_restarts=0).up(0.0).at(20.0, ev.WentSilent(1, 3.0))
+    assert it.unit.phase == ph.Failed("no heartbeat for 3 s", 45.0)
+    assert it.at(21.0, ev.LeaveTimeElapsed()).done == ["Kill"]
 
 
 def test_one_answer_ends_the_doubt() -> None:
     it = life().up(0.0).at(35.0, ev.ProbeFailed(1, "timed out")).at(36.0, ev.ProbePassed(1))
-    assert it.unit.phase == ph.Running(101, 0.0)
+    assert isinstance(it.unit.phase, ph.Running)
+    assert it.unit.phase.misses == 0
     assert it.armed == {"probe": 66.0}
 
 
@@ -244,14 +240,6 @@ def test_a_broken_edit_leaves_a_running_unit_as_it_is_and_a_mended_one_too() -> 
     assert it.causes == [("running", "running", "agent.toml:3:1: unknown key")]
     it.at(6.0, ev.SpecAccepted(spec))
     assert (it.unit.phase, it.unit.config_error) == (phase, None)
-
-
-def test_a_changed_manifest_restarts_a_running_unit_with_it() -> None:
-    spec = UnitSpec(slug="a", name="B", checksum="2")
-    it = life().up(0.0).at(5.0, ev.SpecAccepted(spec))
-    assert it.done == ["Terminate"]
-    it.at(6.0, ev.Exited(1, code=0)).up(6.0)
-    assert (it.unit.generation, it.unit.spec) == (2, spec)
 
 
 def test_a_removed_folder_ends_its_unit_unless_it_comes_back_in_time() -> None:

@@ -17,6 +17,7 @@ COLUMNS = {
     "inv": "invalid",
     "stopd": "stopped",
     "unwan": "stopped, not wanted",
+    "sleep": "asleep",
     "wait": "waiting",
     "nopid": "starting, no process yet",
     "start": "starting",
@@ -24,9 +25,17 @@ COLUMNS = {
     "run1": "running, first end",
     "spent": "running, budget spent",
     "doubt": "running, two probes missed",
+    "renew": "running, to be replaced",
+    "idle": "running, idle",
+    "alone": "running alone",
+    "rnopid": "replacing, no process yet",
+    "repl": "replacing",
+    "old": "replacing, of the old",
+    "leav": "running, of one that leaves",
     ">rest": "stopping to rest",
     ">start": "stopping to start",
     ">recov": "stopping to recover",
+    ">sleep": "stopping to sleep",
     ">forgt": "stopping to be forgotten",
     ">nopid": "stopping, no process yet",
     "back": "backoff",
@@ -41,34 +50,42 @@ WORDS = {
     "run": "running",
     "back": "backoff",
     "fail": "failed",
+    "sleep": "asleep",
+    "repl": "replacing",
+    ">sleep": "sleep",
     ">rest": "rest",
     ">start": "start",
     ">forgt": "forget",
 }
 TABLE = """
-event                  inv   stopd unwan wait  nopid start run   run1  spent doubt >rest  >start >recov >forgt >nopid back  fail  ever
-StartAsked             .     wait  wait  =     =     =     =     .     =     =     >start =      >start =      >start wait  wait  wait
-StopAsked              =     =     =     stopd stopg stopg stopg stopg stopg stopg =      >rest  >rest  =      =      stopd stopd stopd
-RestartAsked           .     wait  wait  =     stopg stopg stopg stopg stopg stopg >start =      >start =      >start wait  wait  wait
-ShutDownBegun          .     =     =     stopd stopg stopg stopg stopg stopg stopg =      >rest  >rest  .      =      stopd stopd stopd
-SpecAccepted(changed)  wait  wait  =     =     stopg stopg stopg stopg stopg stopg =      =      >start >start =      wait  wait  wait
-SpecAccepted(same)     wait  .     .     .     .     .     .     .     .     .     .      .      .      >start .      .     .     .
-SpecBroken             =     =     =     =     =     =     =     =     =     =     =      =      =      >start =      =     =     =
-Removed                stopd =     =     stopd stopg stopg stopg stopg stopg stopg >forgt >forgt >forgt .      >forgt stopd stopd stopd
-Admitted               .     .     .     start .     .     .     .     .     .     .      .      .      .      .      .     .     .
-Spawned                .     .     .     .     =     .     .     .     .     .     .      .      .      .      =      .     .     .
-SpawnFailed            .     .     .     .     back  .     .     .     .     .     .      .      .      .      stopd  .     .     .
-BecameReady            .     .     .     .     .     run   .     .     .     .     .      .      .      .      .      .     .     .
-Exited(0)              .     .     .     .     back  back  stopd stopd stopd stopd stopd  wait   back   stopd  stopd  .     .     .
-Exited(1)              .     .     .     .     back  back  back  wait  fail  back  stopd  wait   back   stopd  stopd  .     .     .
-ProbePassed            .     .     .     .     .     .     =     =     =     =     .      .      .      .      .      .     .     .
-ProbeFailed            .     .     .     .     .     .     =     =     =     stopg .      .      .      .      .      .     .     .
-ProbeTimeElapsed       .     .     .     .     .     .     =     =     =     =     .      .      .      .      .      .     .     .
-StabilityElapsed       .     .     .     .     .     .     =     .     =     =     .      .      .      .      .      .     .     .
-StartTimeElapsed       .     .     .     .     stopg stopg .     .     .     .     .      .      .      .      .      .     .     .
-SlotTimeElapsed        .     .     .     .     =     =     .     .     .     .     .      .      .      .      .      .     .     .
-StopTimeElapsed        .     .     .     .     .     .     .     .     .     .     =      =      =      =      =      .     .     .
-BackoffElapsed         .     .     .     .     .     .     .     .     .     .     .      .      .      .      .      wait  wait  .
+event                 inv   stopd unwan sleep wait  nopid start run   run1  spent doubt renew idle  alone rnopid repl  old   leav  >rest  >start >recov >sleep >forgt >nopid back  fail  ever
+StartAsked            .     wait  wait  wait  =     =     =     =     .     =     =     =     =     =     =      =     =     =     >start =      >start >start =      >start wait  wait  wait
+StopAsked             =     =     =     stopd stopd stopg stopg stopg stopg stopg stopg stopg stopg stopg stopg  stopg stopg stopg =      >rest  >rest  >rest  =      =      stopd stopd stopd
+RestartAsked          .     wait  wait  wait  =     =     =     =     =     =     =     =     =     stopg =      =     =     =     >start =      >start >start =      >start wait  wait  wait
+RestartAsked(anew)    .     wait  wait  wait  =     wait  wait  =     =     =     =     =     =     stopg run    run   run   =     >start =      >start >start =      >start wait  wait  wait
+ClientWaits           .     .     .     wait  .     .     .     .     .     .     .     .     .     .     .      .     .     .     .      .      .      .      .      .      .     .     .
+ShutDownBegun         .     =     =     stopd stopd stopg stopg stopg stopg stopg stopg stopg stopg stopg stopg  stopg stopg stopg =      >rest  >rest  >rest  .      =      stopd stopd stopd
+SpecAccepted(changed) wait  wait  =     =     =     wait  wait  =     =     =     =     =     =     stopg run    run   run   =     =      =      >start =      >start =      wait  wait  wait
+SpecAccepted(same)    wait  .     .     .     .     .     .     .     .     .     .     .     .     .     .      .     .     .     .      .      .      .      >start .      .     .     .
+SpecBroken            =     =     =     =     =     =     =     =     =     =     =     =     =     =     =      =     =     =     =      =      =      =      >start =      =     =     =
+Removed               stopd =     =     stopd stopd stopg stopg stopg stopg stopg stopg stopg stopg stopg stopg  stopg stopg stopg >forgt >forgt >forgt >forgt .      >forgt stopd stopd stopd
+Admitted              .     .     .     .     start .     .     .     .     .     .     repl  .     .     .      .     .     .     .      .      .      .      .      .      .     .     .
+Spawned               .     .     .     .     .     =     .     .     .     .     .     .     .     .     =      .     .     .     .      .      .      .      .      =      .     .     .
+SpawnFailed           .     .     .     .     .     back  .     .     .     .     .     .     .     .     run    .     .     .     .      .      .      .      .      stopd  .     .     .
+BecameReady           .     .     .     .     .     .     run   .     .     .     .     .     .     .     .      run   .     .     .      .      .      .      .      .      .     .     .
+Exited(0)             .     .     .     .     .     back  back  stopd stopd stopd stopd wait  stopd stopd run    run   start =     stopd  wait   back   sleep  stopd  stopd  .     .     .
+Exited(1)             .     .     .     .     .     back  back  back  wait  fail  back  wait  back  back  run    run   start =     stopd  wait   back   sleep  stopd  stopd  .     .     .
+ProbePassed           .     .     .     .     .     .     .     =     =     =     =     =     =     =     .      .     =     .     .      .      .      .      .      .      .     .     .
+ProbeFailed           .     .     .     .     .     .     .     =     =     =     back  =     =     =     .      .     =     .     .      .      .      .      .      .      .     .     .
+ProbeTimeElapsed      .     .     .     .     .     .     .     =     =     =     =     =     =     =     .      .     =     .     .      .      .      .      .      .      .     .     .
+WentSilent            .     .     .     .     .     .     .     back  wait  fail  back  wait  back  stopg .      .     start .     .      .      .      .      .      .      .     .     .
+WasUsed               .     .     .     .     .     .     .     =     =     =     =     =     =     =     .      .     =     .     .      .      .      .      .      .      .     .     .
+IdleTimeElapsed       .     .     .     .     .     .     .     .     .     .     .     .     stopg .     .      .     .     .     .      .      .      .      .      .      .     .     .
+StabilityElapsed      .     .     .     .     .     .     .     =     .     =     =     =     =     =     .      .     =     .     .      .      .      .      .      .      .     .     .
+StartTimeElapsed      .     .     .     .     .     back  back  .     .     .     .     .     .     .     run    run   .     .     .      .      .      .      .      .      .     .     .
+SlotTimeElapsed       .     .     .     .     .     =     =     .     .     .     .     .     .     .     =      =     .     .     .      .      .      .      .      .      .     .     .
+LeaveTimeElapsed      .     .     .     .     .     .     .     .     .     .     .     .     .     .     .      .     .     =     =      =      =      =      =      =      .     .     .
+BackoffElapsed        .     .     .     .     .     .     .     .     .     .     .     .     .     .     .      .     .     .     .      .      .      .      .      .      wait  wait  .
 """  # noqa: E501  a table is read across
 HEAD, *LINES = [line.split() for line in TABLE.strip().splitlines()]
 
@@ -79,26 +96,34 @@ def test_every_phase_answers_every_event_as_the_table_says(line: list[str]) -> N
     expected = dict(zip((COLUMNS[head] for head in HEAD[1:]), cells, strict=True))
     answers = {}
     for column, unit in diagram.UNITS.items():
-        event = diagram.events_of(unit.generation)[label.replace("(", " (")]
+        event = diagram.events_of(unit, diagram.asked_of(column))[label.replace("(", " (")]
         answers[column] = diagram.answer(unit, event)
     assert answers == {column: WORDS.get(cell, cell) for column, cell in expected.items()}
 
 
 def test_the_table_has_every_event_and_every_phase() -> None:
     labels = {line[0].replace("(", " (") for line in LINES}
-    assert labels == diagram.events_of(0).keys()
+    every = diagram.events_of(diagram.UNITS["running"], 0)
+    assert labels == every.keys()
     assert set(COLUMNS.values()) == diagram.UNITS.keys()
-    events = {type(event) for event in diagram.events_of(0).values()}
+    events = {type(event) for event in every.values()}
     assert events == set(ev.Event.__args__)
     assert {type(unit.phase) for unit in diagram.UNITS.values()} == set(ph.Phase.__args__)
 
 
 @pytest.mark.parametrize("column", COLUMNS.values())
-def test_an_event_of_an_older_process_is_ignored_in_every_phase(column: str) -> None:
-    unit = replace(diagram.UNITS[column], generation=4)
-    for event in diagram.events_of(3).values():
+def test_an_event_of_a_process_that_the_unit_has_no_more_is_ignored_in_every_phase(
+    column: str,
+) -> None:
+    unit = diagram.UNITS[column]
+    for event in diagram.events_of(unit, 1).values():
         if isinstance(event, ev.OfProcess):
             assert step(unit, event, 1000.0, 0.0) == (unit, ())
+
+
+def test_a_pause_that_ended_late_is_not_taken_for_a_newer_one() -> None:
+    unit = replace(diagram.UNITS["backoff"], generation=4)
+    assert step(unit, ev.BackoffElapsed(3), 1000.0, 0.0) == (unit, ())
 
 
 def test_the_page_of_phases_is_what_the_core_says() -> None:
@@ -112,7 +137,8 @@ def test_every_timer_becomes_the_event_that_carries_its_name() -> None:
         "slot": "SlotTimeElapsed",
         "stable": "StabilityElapsed",
         "probe": "ProbeTimeElapsed",
-        "stop": "StopTimeElapsed",
+        "idle": "IdleTimeElapsed",
+        "leave": "LeaveTimeElapsed",
         "backoff": "BackoffElapsed",
     }
-    assert ev.elapsed("stop", 3) == ev.StopTimeElapsed(3)
+    assert ev.elapsed("start", 3) == ev.StartTimeElapsed(3)

@@ -9,9 +9,9 @@ from atoll_supervisor.core.spec import UnitSpec
 
 A = UnitSpec(slug="a", name="A", checksum="1", config_path="one/agent.toml")
 B = UnitSpec(slug="b", name="B", checksum="1", config_path="two/agent.toml")
-RUNS = Unit(slug="a", spec=A, phase=Running(1, 0.0), generation=1)
+RUNS = Unit(slug="a", spec=A, phase=Running(1, 1, 0.0), generation=1)
 WRONG = Broken("one", "one/agent.toml", "agent.toml:3:1: unknown key")
-LEAVING = replace(RUNS, phase=Stopping(1, 0.0, 9.0, "forget", "its folder was removed"))
+LEAVING = replace(RUNS, phase=Stopping(0.0, "forget", "its folder was removed"))
 
 
 def test_what_is_new_is_accepted_in_the_order_of_slugs() -> None:
@@ -71,3 +71,13 @@ def test_a_unit_on_its_way_out_is_not_removed_twice() -> None:
 def test_a_folder_that_comes_back_while_its_unit_leaves_is_news() -> None:
     assert reconcile([A], {"a": LEAVING}) == (("a", SpecAccepted(A)),)
     assert reconcile([WRONG], {"a": LEAVING})[0][0] == "a"
+
+
+def test_a_good_manifest_that_did_not_start_is_no_news_until_it_is_edited_again() -> None:
+    edited = replace(A, checksum="2")
+    note = "the new process did not start: exit code 1; the previous one goes on serving"
+    old = Running(1, 1, 0.0, note=note, checksum="1")
+    unit = replace(RUNS, spec=edited, phase=old, config_error=note)
+    assert reconcile([edited], {"a": unit}) == ()
+    assert reconcile([A], {"a": unit}) == (("a", SpecAccepted(A)),)
+    assert reconcile([edited], {"a": replace(unit, config_error="agent.toml:1:1: wrong")})

@@ -17,6 +17,7 @@ SPEC = UnitSpec(
     card=Card(model="llama3.2", backend="ollama", version="1.2.0", capabilities=("x",)),
 )
 UNIT = ph.Unit(slug="a", spec=SPEC, generation=2, restarts=1)
+RUNS = ph.Running(2, 7, 90.0)
 ENDED = ph.Ended(None, "SIGKILL", "killed by SIGKILL", 70.0)
 
 
@@ -26,12 +27,15 @@ ENDED = ph.Ended(None, "SIGKILL", "killed by SIGKILL", 70.0)
         (ph.Invalid("agent.toml:1:1: wrong", "a/agent.toml"), "failed", "invalid"),
         (ph.Stopped("finished"), "stopped", "stopped"),
         (ph.Waiting(1.0, "asked"), "discovered", "starting"),
-        (ph.Starting(1.0, 2.0), "starting", "starting"),
-        (ph.Running(7, 1.0), "running", "running"),
-        (ph.Stopping(7, 1.0, 2.0, "rest", "asked"), "stopped", "stopping"),
-        (ph.Stopping(7, 1.0, 2.0, "forget", "asked"), "stopped", "stopping"),
-        (ph.Stopping(7, 1.0, 2.0, "start", "asked"), "starting", "stopping"),
-        (ph.Stopping(7, 1.0, 2.0, "recover", "asked"), "starting", "stopping"),
+        (ph.Asleep(1.0, "no client yet"), "running", "asleep"),
+        (ph.Starting(2, 1.0, 2.0), "starting", "starting"),
+        (RUNS, "running", "running"),
+        (ph.Replacing(RUNS, ph.Starting(3, 1.0, 2.0)), "running", "running"),
+        (ph.Stopping(1.0, "rest", "asked"), "stopped", "draining"),
+        (ph.Stopping(1.0, "forget", "asked"), "stopped", "draining"),
+        (ph.Stopping(1.0, "start", "asked"), "starting", "draining"),
+        (ph.Stopping(1.0, "recover", "asked"), "starting", "draining"),
+        (ph.Stopping(1.0, "sleep", "asked"), "running", "draining"),
         (ph.Backoff(1.0, "exit code 1"), "starting", "backoff"),
         (ph.Failed("exit code 1", 9.0), "failed", "failed"),
     ],
@@ -47,16 +51,38 @@ def test_waiting_for_another_start_is_no_discovery() -> None:
 
 
 def test_a_running_unit_shows_what_was_seen_of_it() -> None:
-    unit = replace(UNIT, phase=ph.Running(7, 90.0), ended=ENDED)
+    unit = replace(UNIT, phase=RUNS, ended=ENDED)
     seen = Seen(model="smollm2", backend="local", instance_id="i", rss_bytes=5, in_flight=1)
+    seen = replace(seen, limits={"memory": "rlimit"})
     row = row_of(unit, seen, CLOCK, "127.0.0.1", 8100)
     assert (row.name, row.pid, row.port, row.url) == ("A", 7, 8100, "http://127.0.0.1:8100")
     assert (row.model, row.backend, row.version) == ("smollm2", "local", "1.2.0")
     assert (row.instance_id, row.rss_bytes, row.in_flight) == ("i", 5, 1)
+    assert row.limits == {"memory": "rlimit"}
     assert (row.started_at, row.uptime_s) == ("2023-11-14T22:13:10.000+00:00", 10.0)
     assert row.last_exit == LastExit(
         None, "SIGKILL", "killed by SIGKILL", "2023-11-14T22:12:50.000+00:00"
     )
+
+
+def test_while_a_successor_starts_the_row_is_that_of_the_process_that_serves() -> None:
+    new = ph.Starting(3, 99.0, 159.0, pid=8)
+    unit = replace(UNIT, phase=ph.Replacing(replace(RUNS, renew="asked"), new), generation=3)
+    row = row_of(unit, Seen(), CLOCK, "127.0.0.1", 8100)
+    assert (row.generation, row.pid, row.uptime_s, row.reason) == (2, 7, 10.0, "asked")
+
+
+def test_a_unit_whose_successor_did_not_start_says_so_and_runs() -> None:
+    unit = replace(UNIT, phase=replace(RUNS, note="the new process did not start: exit code 1"))
+    row = row_of(unit, Seen(), CLOCK, "127.0.0.1", 8100)
+    assert (row.status, row.reason) == ("running", "the new process did not start: exit code 1")
+
+
+def test_a_unit_that_stops_drains_until_a_process_has_to_be_killed() -> None:
+    leaving = (ph.Leaving(2, 7, 9.0), ph.Leaving(3, 8, 9.0, killed=True))
+    unit = replace(UNIT, phase=ph.Stopping(1.0, "rest", "asked"), leaving=leaving)
+    row = row_of(unit, Seen(rss_bytes=5), CLOCK, "127.0.0.1", 8100)
+    assert (row.phase, row.pid, row.generation, row.rss_bytes) == ("stopping", 8, 3, 5)
 
 
 def test_without_a_process_old_sights_are_not_shown() -> None:

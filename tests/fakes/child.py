@@ -1,12 +1,13 @@
 """A scriptable misbehaving child process for tests of the supervisor; standard library only.
 
 Without options it says READY=1, then waits until SIGTERM and exits 0.
-It speaks the daemon's protocol: ATOLL_READY_FD, LISTEN_FDS with the socket at 3.
+It speaks the keeper's protocol: ATOLL_CHANNEL_FD, LISTEN_FDS with the socket at 3.
 """
 
 import argparse
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+CHANNEL = int(os.environ.get("ATOLL_CHANNEL_FD", "-1"))
 NAP = "import time; time.sleep(600)"
 
 
@@ -24,6 +26,11 @@ def parse() -> argparse.Namespace:
     p.add_argument("--slow-start", type=float, default=0.0, help="seconds before READY")
     p.add_argument("--never-ready", action="store_true")
     p.add_argument("--crash-after", type=float, help="SIGKILL itself after so many seconds")
+    p.add_argument("--say", action="append", default=[], help="a datagram once it is ready")
+    p.add_argument("--beat", type=float, help="seconds between two beats")
+    p.add_argument("--hush", help="beat only while this file is not there")
+    p.add_argument("--chatter", action="store_true", help="say things as fast as can be")
+    p.add_argument("--hang-up", action="store_true", help="close the channel once ready")
     p.add_argument("--exit", type=int, help="exit with this code once ready")
     p.add_argument("--leak-grandchild", choices=("plain", "setsid", "double"), action="append")
     p.add_argument("--clear", action="store_true", help="grandchildren get no environment")
@@ -51,12 +58,24 @@ def main() -> None:
     speak(args)
     time.sleep(args.slow_start)
     if not args.never_ready:
-        ready()
+        say("READY=1")
+    for words in args.say:
+        say(words.replace(",", "\n"))
+    if args.hang_up:
+        os.close(CHANNEL)
     end(args)
     if args.serve:
         serve()
     while True:  # not pause(): a signal that comes just before it would not be heard
-        time.sleep(0.05)
+        live(args)
+
+
+def live(args: argparse.Namespace) -> None:
+    time.sleep(0 if args.chatter else args.beat or 0.05)
+    if args.chatter:
+        say(f"STATUS={time.monotonic()}")
+    elif args.beat and not (args.hush and Path(args.hush).exists()):
+        say("WATCHDOG=1\nIN_FLIGHT=0\nLAG_MS=0\nACTIVE=0.000")
 
 
 def end(args: argparse.Namespace) -> None:
@@ -74,11 +93,8 @@ def multiply(args: argparse.Namespace) -> None:
         orphan()
 
 
-def ready() -> None:
-    if "ATOLL_READY_FD" in os.environ:
-        fd = int(os.environ["ATOLL_READY_FD"])
-        os.write(fd, b"READY=1\n")
-        os.close(fd)
+def say(words: str) -> None:
+    os.write(CHANNEL, f"{words}\n".encode())
 
 
 def speak(args: argparse.Namespace) -> None:
@@ -141,6 +157,7 @@ def report(path: str) -> None:
         "sid": os.getsid(0),
         "pid": os.getpid(),
         "ignored": [s.name for s in signal.valid_signals() if ignored(s)],
+        "limit": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     }
     fresh = Path(path + ".tmp")
     fresh.write_text(json.dumps(seen))

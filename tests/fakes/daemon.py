@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import httpx
 import psutil
+
+from atoll.config.places import places_of
+from atoll_supervisor.shell.keepers import end
 
 SCRIPT = '[[turn]]\nchunks = ["Hello", " from ", "{name}"]\n'
 AGENT = """
@@ -73,7 +77,12 @@ def eventually(true: Callable[[], bool], limit: float = 30.0, why: str = "") -> 
 
 
 class Daemon:
-    """`python -m atoll_supervisor up` with its own ports, state and home."""
+    """`python -m atoll_supervisor up` with its own ports, state and home.
+
+    `prefix` is a program that runs it, such as one that enters a namespace.
+    """
+
+    prefix: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, *flags: str, agents: Path | None = None) -> None:
         self.agents = agents or folder / "agents"
@@ -110,7 +119,7 @@ class Daemon:
         self.out.write_bytes(b"")
         with self.log.open("ab") as log, self.out.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "atoll_supervisor", "up", *self.flags],
+                [*self.prefix, sys.executable, "-m", "atoll_supervisor", "up", *self.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=out if stdout is None else stdout,
                 stderr=log if stderr is None else stderr,
@@ -125,7 +134,7 @@ class Daemon:
     def run(self, *arguments: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         """Run a command line against this daemon."""
         return subprocess.run(
-            [sys.executable, "-m", "atoll_supervisor", *arguments],
+            [*self.prefix, sys.executable, "-m", "atoll_supervisor", *arguments],
             capture_output=True,
             text=True,
             timeout=60,
@@ -165,10 +174,39 @@ class Daemon:
         answer = httpx.post(f"http://127.0.0.1:{port}/api/chat", json=body, timeout=30)
         return str(answer.raise_for_status().json()["message"]["content"])
 
+    @property
+    def keeper_socket(self) -> Path:
+        """Where the keeper listens."""
+        return places_of(self.environment, os.geteuid()).keeper
+
+    @property
+    def keeper(self) -> int:
+        """The keeper's pid, as the kernel knows it; raises OSError when there is none."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.connect(str(self.keeper_socket))
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return struct.unpack("3i", credentials)[0]
+
     def tree(self) -> list[psutil.Process]:
-        """Every process of the fleet but the daemon."""
-        assert self.process is not None
-        return psutil.Process(self.process.pid).children(recursive=True)
+        """Every process of the fleet but the daemon: keeper, template, units."""
+        keeper = psutil.Process(self.keeper)
+        return [keeper, *keeper.children(recursive=True)]
+
+    def units(self) -> dict[str, int]:
+        """The agents' pids."""
+        rows = self.get("/api/v1/agents").raise_for_status().json()["agents"]
+        return {row["slug"]: row["pid"] for row in rows if row["pid"]}
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        assert end(self.keeper_socket, 30)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it by a signal; its exit code."""
@@ -196,10 +234,12 @@ def running(daemon: Daemon, *, settled: bool = True) -> Iterator[Daemon]:
     try:
         yield daemon.start(settled=settled)
     finally:
-        if daemon.process is not None and daemon.process.poll() is None:
-            daemon.process.send_signal(signal.SIGTERM)
-            try:
-                daemon.process.wait(30)
-            except subprocess.TimeoutExpired:
-                daemon.process.kill()
-                daemon.process.wait(10)
+        daemon.end()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it exists and is no zombie."""
+    try:
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False

@@ -40,6 +40,7 @@ def row_of(name: str, status: Status = "running", port: int | None = 8100, **mor
         "checksum": "0" * 64,
         "generation": 1,
         "instance_id": "abc" if alive else None,
+        "limits": {},
     }
     return msgspec.convert(fields | more, Row)
 

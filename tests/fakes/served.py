@@ -12,7 +12,10 @@ from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll_supervisor.api.app import create_app
 from atoll_supervisor.api.auth import Access
+from atoll_supervisor.ports import Events
+from tests.fakes.events import MemoryEvents
 from tests.fakes.fleet import MemoryFleet, row_of
+from tests.fakes.upkeep import MemoryUpkeep
 
 TOKEN = "the-token-of-the-tests"
 
@@ -27,9 +30,9 @@ class Daemon(NamedTuple):
 
 
 @asynccontextmanager
-async def served(app: AsgiApp) -> AsyncIterator[int]:
-    """Serve `app` on a free loopback port, which is given."""
-    sock = listen("127.0.0.1", 0)
+async def served(app: AsgiApp, port: int = 0) -> AsyncIterator[int]:
+    """Serve `app` on a loopback port, which is given; a free one unless it is named."""
+    sock = listen("127.0.0.1", port)
     port = port_of(sock)
     server = HttpServer(app, sock, stop_timeout=5.0)
     serving = asyncio.create_task(server.serve())
@@ -45,12 +48,17 @@ async def served(app: AsgiApp) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def daemon(fleet: MemoryFleet, token: str | None = TOKEN) -> AsyncIterator[Daemon]:
-    """Serve the management API of `fleet`."""
+async def daemon(
+    fleet: MemoryFleet, token: str | None = TOKEN, events: Events | None = None, port: int = 0
+) -> AsyncIterator[Daemon]:
+    """Serve the management API of `fleet`; of no events when none are given."""
     rules = GuardRules(bind_host="127.0.0.1", same_origin_only=True)
     leaving = asyncio.Event()
-    app = create_app(fleet, Access(token), rules, "9.9.9", leaving=leaving)
-    async with served(app) as port:
+    events = events or MemoryEvents()
+    app = create_app(
+        fleet, Access(token), rules, "9.9.9", events=events, upkeep=MemoryUpkeep(), leaving=leaving
+    )
+    async with served(app, port) as port:
         yield Daemon(f"http://127.0.0.1:{port}", port, fleet, leaving)
 
 

@@ -46,13 +46,15 @@ async def test_ps_shows_every_agent_and_why_one_is_not_well(api: Daemon, tmp_pat
         "PID",
         "UPTIME",
         "RESTARTS",
+        "LAST",
+        "EXIT",
         "CPU",
         "MEM",
         "MODEL",
         "BACKEND",
     ]
     assert re.split(r"\s{2,}", lines[0])[:2] == ["Custom Agent", "failed"]
-    assert lines[1].split()[:7] == ["GhidraAgent", "running", "8100", "4321", "1h2m", "2", "1.5%"]
+    assert lines[1].split()[:7] == ["GhidraAgent", "running", "8100", "4321", "1h2m", "2", "-"]
     assert lines[2] == "! Custom Agent: exit 1"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from atoll.adapters.listening import listen, port_of
-from atoll_supervisor.shell.proc import stat_of
+from atoll_supervisor.keeper.proc import stat_of
 from tests.fakes.cli import LIMIT, atoll, spawn
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atoll_supervisor.shell.lock import AlreadyRunning, Lock, holder
-from atoll_supervisor.shell.proc import stat_of
+from atoll_supervisor.keeper.proc import stat_of
 
 ROOTS = os.pathsep.join(
     str(Path(__file__).parents[2] / folder) for folder in ("supervisor", "agent_runtime")

@@ -76,8 +76,8 @@ def test_a_stale_socket_is_replaced(gguf: Path, tmp_path: Path):
 def test_a_socket_that_somebody_serves_is_left_alone(gguf: Path, tmp_path: Path):
     path = tmp_path / "m.sock"
     with running_host(gguf, path):
-        second, reading = start_host(gguf, path)
-        assert wait_ready(reading) == b""
+        second, channel = start_host(gguf, path)
+        assert wait_ready(channel) == b""
         assert "already serves there" in second.communicate(timeout=10)[1]
         assert second.returncode == 5
         assert get(path, "/health").status_code == 200
@@ -86,8 +86,8 @@ def test_a_socket_that_somebody_serves_is_left_alone(gguf: Path, tmp_path: Path)
 def test_a_file_that_is_no_socket_is_never_deleted(gguf: Path, tmp_path: Path):
     path = tmp_path / "precious"
     path.write_text("mine")
-    process, reading = start_host(gguf, path)
-    assert wait_ready(reading) == b""
+    process, channel = start_host(gguf, path)
+    assert wait_ready(channel) == b""
     assert "no socket" in process.communicate(timeout=10)[1]
     assert (process.returncode, path.read_text()) == (5, "mine")
 
@@ -105,8 +105,8 @@ def test_a_file_that_is_no_model_gives_one_clear_line(tmp_path: Path, content, s
     path = tmp_path / "bad.gguf"
     if content is not None:
         path.write_bytes(content)
-    process, reading = start_host(path, tmp_path / "m.sock")
-    assert wait_ready(reading) == b""
+    process, channel = start_host(path, tmp_path / "m.sock")
+    assert wait_ready(channel) == b""
     [line] = process.communicate(timeout=10)[1].splitlines()
     assert process.returncode == 5
     assert line.startswith(f"cannot load {path}: ")
@@ -116,8 +116,8 @@ def test_a_file_that_is_no_model_gives_one_clear_line(tmp_path: Path, content, s
 def test_a_header_without_weights_is_refused_by_the_engine_with_5(gguf: Path, tmp_path: Path):
     path = tmp_path / "cut.gguf"
     path.write_bytes(gguf.read_bytes()[:-100_000])
-    process, reading = start_host(path, tmp_path / "m.sock")
-    assert wait_ready(reading) == b""
+    process, channel = start_host(path, tmp_path / "m.sock")
+    assert wait_ready(channel) == b""
     lines = process.communicate(timeout=10)[1].splitlines()
     assert process.returncode == 5
     assert lines[-1].startswith(f"cannot load {path}: ")
@@ -125,8 +125,8 @@ def test_a_header_without_weights_is_refused_by_the_engine_with_5(gguf: Path, tm
 
 def test_without_the_engine_the_extra_is_named(gguf: Path, tmp_path: Path):
     (tmp_path / "xllamacpp.py").write_text("raise ImportError('not here')")
-    process, reading = start_host(gguf, tmp_path / "m.sock", PYTHONPATH=str(tmp_path))
-    assert wait_ready(reading) == b""
+    process, channel = start_host(gguf, tmp_path / "m.sock", PYTHONPATH=str(tmp_path))
+    assert wait_ready(channel) == b""
     assert "pip install 'atoll[local]'" in process.communicate(timeout=10)[1]
     assert process.returncode == 5
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,28 +112,77 @@ def test_ctrl_c_stops_it_too(manifest: Path) -> None:
         assert child.wait(20) == 0
 
 
-def test_a_supervised_agent_takes_its_socket_and_says_when_it_serves(manifest: Path) -> None:
-    reader, writer = os.pipe()
-    with bind("127.0.0.1", 0) as held:
-        port = held.getsockname()[1]
-        extra = {"ATOLL_SUPERVISED": "1", "LISTEN_FDS": "1", "ATOLL_READY_FD": str(writer)}
-        command = [sys.executable, "-m", "atoll", "--server", "--port", "1025", "--agent"]
+@contextmanager
+def supervised(
+    manifest: Path, held: socket.socket
+) -> Iterator[tuple["subprocess.Popen[str]", socket.socket]]:
+    """An agent that was executed as a keeper does it, and the keeper's end of its channel."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(20)
+    number = str(theirs.fileno())
+    extra = {"ATOLL_SUPERVISED": "1", "LISTEN_FDS": "1", "ATOLL_CHANNEL_FD": number}
+    command = [sys.executable, "-m", "atoll", "--server", "--port", "1025", "--agent"]
+    with theirs:
         child = subprocess.Popen(
             [sys.executable, "-c", LAUNCHER, str(held.fileno()), *command, str(manifest)],
             env=environment(manifest.parent, **extra),
-            pass_fds=[held.fileno(), writer],
+            pass_fds=[held.fileno(), theirs.fileno()],
             stderr=subprocess.PIPE,
             text=True,
         )
-        os.close(writer)
-        with ended(child):
-            assert os.read(reader, 100) == b"READY=1\n"
-            os.close(reader)
-            assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).text
-            child.kill()
-            child.wait(20)
-            # The port outlives its process: a client waits, nobody refuses it.
-            socket.create_connection(("127.0.0.1", port), 5).close()
+    with ours, ended(child):
+        yield child, ours
+
+
+def test_a_supervised_agent_takes_its_socket_and_says_when_it_serves(manifest: Path) -> None:
+    with bind("127.0.0.1", 0) as held, supervised(manifest, held) as (child, channel):
+        port = held.getsockname()[1]
+        assert channel.recv(500) == b"READY=1\n"
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).text
+        child.kill()
+        child.wait(20)
+        # The port outlives its process: a client waits, nobody refuses it.
+        socket.create_connection(("127.0.0.1", port), 5).close()
+
+
+def test_it_beats_and_tells_of_use_but_not_of_looks_at_its_health(manifest: Path) -> None:
+    with bind("127.0.0.1", 0) as held, supervised(manifest, held) as (_, channel):
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        assert channel.recv(500) == b"READY=1\n"
+        idle = channel.recv(500)
+        assert idle == b"WATCHDOG=1\nIN_FLIGHT=0\nLAG_MS=0\nACTIVE=0.000\n"
+        for path in ("/health", "/ready"):
+            requests.get(f"{url}{path}", timeout=10)
+        assert b"ACTIVE=0.000\n" in channel.recv(500)
+        before = time.monotonic()
+        requests.get(f"{url}/api/tags", timeout=10)
+        used = active_in(channel.recv(500))
+        assert before <= used <= time.monotonic()
+
+
+def active_in(beat: bytes) -> float:
+    """When a beat says that the agent was used."""
+    return float(beat.partition(b"ACTIVE=")[2]) + 0.001  # rounded to milliseconds
+
+
+def test_an_ordered_stop_is_told_step_by_step(manifest: Path) -> None:
+    with bind("127.0.0.1", 0) as held, supervised(manifest, held) as (child, channel):
+        assert channel.recv(500) == b"READY=1\n"
+        child.send_signal(signal.SIGTERM)
+        words = []
+        while word := channel.recv(500):
+            words.append(word)
+        assert child.wait(20) == 0
+    assert [word for word in words if b"WATCHDOG" not in word] == [b"DRAINING=1\n", b"STOPPING=1\n"]
+
+
+def test_an_agent_whose_keeper_is_gone_leaves(manifest: Path) -> None:
+    with bind("127.0.0.1", 0) as held, supervised(manifest, held) as (child, channel):
+        assert channel.recv(500) == b"READY=1\n"
+        channel.close()
+        assert child.wait(20) == 0
+        assert child.stderr
+        assert "whoever started this agent is gone: it stops" in child.stderr.read()
 
 
 def test_without_agent_a_plain_assistant_is_served(tmp_path: Path) -> None:

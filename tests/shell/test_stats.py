@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from atoll_supervisor.shell.stats import Sampler
-from tests.fakes.launching import open_fds, until
+from tests.fakes.waiting import open_fds, until
 
 pytestmark = pytest.mark.anyio
 

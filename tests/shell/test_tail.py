@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from atoll_supervisor.shell import tail as tail_module
-from atoll_supervisor.shell.logfile import DEFAULT, Limits, LogFile
+from atoll_supervisor.keeper.logfile import DEFAULT, Limits, LogFile
 from atoll_supervisor.shell.tail import follow as pieces
 from atoll_supervisor.shell.tail import tail
-from tests.fakes.launching import LIMIT, open_fds
+from tests.fakes.waiting import LIMIT, open_fds
 
 pytestmark = pytest.mark.anyio
 

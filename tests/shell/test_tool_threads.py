@@ -12,7 +12,7 @@ import requests
 from atoll.adapters.python_tools import PythonTools, load_tools
 from atoll.adapters.tool_threads import MOST, ToolThreads
 from atoll.wire.messages import Call
-from tests.fakes.launching import until
+from tests.fakes.waiting import until
 from tests.shell.test_server import address, process
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.fakes.daemon import Daemon, add_agent, eventually, running
+from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
 
 
 @pytest.fixture
@@ -86,28 +86,12 @@ def test_a_signal_stops_everything_and_leaves_no_process_and_no_port(
 ) -> None:
     with running(daemon):
         children = daemon.tree()
-        assert len(children) == 2
+        assert len(children) >= 3, "the keeper and two agents, beside the template"
         assert daemon.stop(number) == 0
-        assert not any(child.is_running() for child in children)
+        assert not any(is_alive(child) for child in children)
         for port in (daemon.api_port, daemon.base_port, daemon.base_port + 1):
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"http://127.0.0.1:{port}/health")
-
-
-def test_a_daemon_that_is_killed_leaves_no_agent_behind(daemon: Daemon) -> None:
-    with running(daemon):
-        children = daemon.tree()
-        daemon.stop(signal.SIGKILL)
-        eventually(lambda: not any(_is_alive(child) for child in children))
-        daemon.start()
-        assert daemon.chat(daemon.base_port) == "Hello from CustomAgent"
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_second_daemon_is_refused_and_told_who_holds_the_fleet(daemon: Daemon) -> None:
@@ -341,7 +325,7 @@ def test_a_reader_that_went_away_takes_nothing_down(daemon: Daemon, deaf: str) -
         daemon.wait_for("customagent", phase="running", restarts=1)
         children = daemon.tree()
         assert daemon.stop() == 0
-        assert not any(child.is_running() for child in children)
+        assert not any(is_alive(child) for child in children)
     finally:
         os.close(writer)
         daemon.stop(signal.SIGKILL)

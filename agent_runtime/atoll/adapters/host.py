@@ -6,7 +6,7 @@ alone starts one of its own and stops it when it closes.
 
 import asyncio
 import hashlib
-import os
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +20,8 @@ from atoll.errors import UpstreamError, UpstreamRefused, UpstreamTimeout
 POLL = 0.05
 """Seconds between two looks at a socket that nobody serves yet."""
 STOP_TIMEOUT = 2.0
+MOST_WORDS = 256
+"""Bytes of the longest datagram of a channel."""
 
 
 def host_socket(places: Places, gguf: Path) -> Path:
@@ -123,49 +125,37 @@ class OwnHost:
         if await is_served(self._socket):
             return
         private_directory(self._socket.parent)
-        reading, writing = os.pipe()
-        try:
-            self._child = await self._spawn(writing)
-        finally:
-            os.close(writing)
-        await self._ready(reading)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                self._child = await self._spawn(theirs.fileno())
+            await self._ready(ours)
 
-    async def _spawn(self, ready: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, channel: int) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "atoll.modelhost", *self._arguments),
             stdin=asyncio.subprocess.DEVNULL,
-            env={**self._environ, "ATOLL_READY_FD": str(ready), "ATOLL_SUPERVISED": "1"},
-            pass_fds=(ready,),
+            env={**self._environ, "ATOLL_CHANNEL_FD": str(channel), "ATOLL_SUPERVISED": "1"},
+            pass_fds=(channel,),
         )
 
-    async def _ready(self, reading: int) -> None:
+    async def _ready(self, channel: socket.socket) -> None:
         """Wait for the child's word; its silent end means that it failed, or was not needed."""
+        channel.setblocking(False)
         try:
             async with asyncio.timeout(self._timeout):
-                said = await _end_of(reading)
+                said = await asyncio.get_running_loop().sock_recv(channel, MOST_WORDS)
         except TimeoutError:
             raise UpstreamTimeout(f"the model host was not ready in {self._timeout:g} s") from None
         if not said and not await is_served(self._socket):
             raise UpstreamError("the model host could not start; the lines above say why")
 
 
-async def is_served(socket: Path) -> bool:
+async def is_served(path: Path) -> bool:
     """Whether somebody accepts connections there."""
     try:
-        _, writer = await asyncio.open_unix_connection(socket)
+        _, writer = await asyncio.open_unix_connection(path)
     except OSError:
         return False
     writer.close()
     return True
-
-
-async def _end_of(pipe: int) -> bytes:
-    """Everything that is written to a pipe until its other end closes."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb", 0))
-    try:
-        return await reader.read()
-    finally:
-        transport.close()

@@ -6,15 +6,15 @@ import signal
 
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends when the *thread* that forked us ends."""
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent() -> None:
     """Ask the kernel for SIGKILL when the parent dies; raises OSError where that fails.
 
-    A parent that died before this call is found out by `tell_ready`, whose pipe
-    then has no reader.
+    A parent that died before this call goes unnoticed: look at `os.getppid()`
+    afterwards, or at a channel (`KeeperGone`).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+    if _LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

@@ -5,6 +5,7 @@ and regular, and what the parsers do not survive is refused before
 (`positions`). Every refusal is a ConfigError with a place.
 """
 
+import os
 import re
 import stat
 import tomllib
@@ -85,19 +86,25 @@ def is_there(path: FilePath) -> bool:
         return False
 
 
-def read_file(path: FilePath, name: str) -> bytes:
+def read_file(path: FilePath, name: str, most: int = MAX_BYTES) -> bytes:
     """The bytes of a small regular file; raises ConfigError. A FIFO is not waited for."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError(Problem(file=name, message="is not a regular file"))
-        if status.st_size > MAX_BYTES:
-            message = f"is {status.st_size} bytes long, at most {MAX_BYTES} are read"
-            raise ConfigError(Problem(file=name, message=message))
-        return path.read_bytes()[:MAX_BYTES]
+        _check_regular(path.stat(), name, most)
+        # It may be another file by now: O_NONBLOCK opens even a FIFO at once (open(2)).
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            _check_regular(os.fstat(file.fileno()), name, most)
+            return file.read(most)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
         raise ConfigError(Problem(file=str(path), message=message)) from error
+
+
+def _check_regular(status: os.stat_result, name: str, most: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(Problem(file=name, message="is not a regular file"))
+    if status.st_size > most:
+        message = f"is {status.st_size} bytes long, at most {most} are read"
+        raise ConfigError(Problem(file=name, message=message))
 
 
 def parse_toml(file: str, data: bytes) -> Document:

@@ -33,13 +33,8 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
         "session.concurrency": (manifest.session.concurrency, "enqueue"),
         "server.on_disconnect": (manifest.server.on_disconnect, "cancel"),
         "io.hand_off": (manifest.io.hand_off, None),
-        "resources.cpu_limit": (resources.cpu_limit, None),
-        "resources.memory_limit": (resources.memory_limit, None),
-        "resources.pids_limit": (resources.pids_limit, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),
-        "deployment.spawn": (deployment.spawn, "exec"),
-        "deployment.idle_timeout": (deployment.idle_timeout, 0),
     }
 
 

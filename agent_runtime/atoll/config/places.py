@@ -48,6 +48,11 @@ class Places(Struct, frozen=True):
         """Held by the running daemon; says who it is."""
         return self.runtime / "lock"
 
+    @property
+    def keeper(self) -> Path:
+        """Where the keeper of this fleet listens."""
+        return self.runtime / "keeper.sock"
+
 
 def places_of(environ: Mapping[str, str], uid: int, state_dir: Path | None = None) -> Places:
     """Derive the places: `state_dir` (a flag) > `ATOLL_STATE_DIR` > systemd's > XDG's > home."""

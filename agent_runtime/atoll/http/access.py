@@ -1,14 +1,13 @@
 """How a handler reaches the agent it serves."""
 
 from litestar import Litestar
-from litestar.datastructures import State
 
 from atoll.loop.agent import Agent
 
 
-def state_of(agent: Agent) -> State:
-    """The application state that `agent_of` reads."""
-    return State({"agent": agent})
+def give(app: Litestar, agent: Agent) -> None:
+    """Let the application serve this agent from now on."""
+    app.state["agent"] = agent
 
 
 def agent_of(app: Litestar) -> Agent:

@@ -7,7 +7,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
 from atoll.http.absent import ABSENT
-from atoll.http.access import state_of
+from atoll.http.access import give
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.faults import dialect_of, error_body, failure_of
@@ -46,15 +46,17 @@ ANY_CONTENT_TYPE = (
 """Real clients of Ollama send its paths bodies of any type or none (ollama-api.md 1.2)."""
 
 
-def agent_app(agent: Agent) -> Litestar:
-    """Every route of one agent, without the checks that `guarded` adds."""
+def agent_routes() -> Litestar:
+    """Every route of an agent that is given to it later, without the checks that `guarded` adds.
+
+    Making them is the longest part of a start: a template does it once for all its agents.
+    """
     return Litestar(
         [
             *(root, version, tags, ps, show, chat, generate, *LIBRARY),
             *(models, model, completions),
             *(health, ready, sessions, cleanup, *ABSENT),
         ],
-        state=state_of(agent),
         exception_handlers={HTTPException: _rejected, Exception: _failed},
         openapi_config=None,
         logging_config=None,
@@ -62,11 +64,15 @@ def agent_app(agent: Agent) -> Litestar:
     )
 
 
-def guarded(agent: Agent, bind_host: str, machine: str, token: str = "") -> AsgiApp:
+def guarded(
+    agent: Agent, bind_host: str, machine: str, token: str = "", routes: Litestar | None = None
+) -> AsgiApp:
     """The application as it is served at `bind_host` on the machine of that name.
 
-    With a `token`, requests must show it.
+    With a `token`, requests must show it. `routes` are those that were made for it beforehand.
     """
+    routes = routes or agent_routes()
+    give(routes, agent)
     server = agent.manifest.server
     rules = GuardRules(
         bind_host=bind_host,
@@ -75,7 +81,7 @@ def guarded(agent: Agent, bind_host: str, machine: str, token: str = "") -> Asgi
         allowed_origins=server.allowed_origins,
         exempt_content_type=ANY_CONTENT_TYPE,
     )
-    app = HeadAsGet(agent_app(agent))
+    app = HeadAsGet(routes)
     # Inside the Guard: a browser's preflight carries no token.
     return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
 

@@ -22,6 +22,8 @@ MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 IDLE_WAIT = 2.0
 """Seconds a kept connection gets to send one last request."""
 _POLL = 0.02
+_TURNS = 5
+"""Of the loop, generously counted."""
 _LAST_WORDS = 1.0
 """Seconds a cancelled request gets to clean up and to say its end."""
 
@@ -29,7 +31,8 @@ _LAST_WORDS = 1.0
 class HttpServer:
     """Serves `app` on `sock`; takes no signals, so that its owner decides when to stop.
 
-    `stop_timeout` in seconds bounds the whole drain.
+    `stop_timeout` in seconds bounds the whole drain. An application that does
+    nothing at its start and end needs no `lifespan`.
     """
 
     def __init__(
@@ -39,8 +42,9 @@ class HttpServer:
         *,
         stop_timeout: float,
         limits: Limits | None = None,
+        lifespan: bool = True,
     ) -> None:
-        config = _config(app, limits or Limits(), stop_timeout)
+        config = _config(app, limits or Limits(), stop_timeout, lifespan=lifespan)
         self._sock = sock
         self._server = _Server(config, stop_timeout)
         self._ended = asyncio.Event()
@@ -54,9 +58,9 @@ class HttpServer:
             self._server.accepting.set()
 
     async def started(self) -> bool:
-        """Wait until connections are accepted; False when `serve` has failed instead."""
+        """Wait until connections are accepted; False when `serve` failed, or is to stop already."""
         await self._server.accepting.wait()
-        return not self._ended.is_set()
+        return not (self._ended.is_set() or self._server.leaving.is_set())
 
     def leave(self) -> None:
         """Begin to drain; called again, stop without waiting for what is in flight."""
@@ -70,11 +74,11 @@ class HttpServer:
         await self._ended.wait()
 
 
-def _config(app: AsgiApp, limits: Limits, stop_timeout: float) -> uvicorn.Config:
+def _config(app: AsgiApp, limits: Limits, stop_timeout: float, *, lifespan: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol_with(limits),
-        lifespan="on",
+        lifespan="on" if lifespan else "off",
         log_config=None,
         log_level="error",
         access_log=False,
@@ -123,6 +127,9 @@ class _Server(uvicorn.Server):
             sock.close()
         # New answers on kept connections say that it is time to leave.
         self.server_state.default_headers.append((b"connection", b"close"))
+        # Whom the loop has accepted already becomes a connection only in one of its next turns.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         await self._quiet(time.monotonic() + IDLE_WAIT)
         for connection in list(self.server_state.connections):
             connection.shutdown()  # closes idle ones at once, others after their answer

@@ -129,8 +129,9 @@ class Agent:
         if self._look is None or (self._look.done() and now - self._looked_at > HEALTH_TTL):
             self._looked_at = now
             self._look = asyncio.create_task(self._look_once())
-        done, _ = await asyncio.wait({self._look}, timeout=LOOK_LIMIT)
-        return self._look.result() if done else Health(ok=False, reason=NOT_YET)
+        look = self._look  # a later caller may put another in its place while we wait
+        done, _ = await asyncio.wait({look}, timeout=LOOK_LIMIT)
+        return look.result() if done else Health(ok=False, reason=NOT_YET)
 
     async def _look_once(self) -> Health:
         try:

@@ -7,15 +7,16 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
+from atoll.adapters.channel import Channel, KeeperGone, NoChannel, open_channel
 from atoll.adapters.gguf import read_gguf
 from atoll.adapters.parent import die_with_parent
 from atoll.adapters.private import private_directory
 from atoll.adapters.pulled import find_pulled
-from atoll.adapters.ready import tell_ready
 from atoll.config.places import places_of
 from atoll.errors import ConfigError, Problem
 from atoll.modelhost.engine import Engine, Serving, load_engine, params_for
@@ -40,12 +41,15 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     wish = _wish(sys.argv[1:])
     try:
+        channel = open_channel(os.environ)
         engine = load_engine()
         serving = _serving(wish, os.environ)
         claim(wish.socket)
     except ConfigError as error:
         return _refuse(wish, error.problems[0])
-    return _serve_until_stopped(engine, serving)
+    except NoChannel as error:
+        return _told(str(error))
+    return _serve_until_stopped(engine, serving, channel)
 
 
 def _wish(arguments: Sequence[str]) -> Wish:
@@ -83,26 +87,39 @@ def claim(path: Path) -> None:
 def _refuse(wish: Wish, problem: Problem) -> int:
     tail = f"; {problem.hint}" if problem.hint else ""
     where = "" if problem.file == wish.model else f"{problem.file}: "
-    sys.stderr.write(f"cannot load {wish.model}: {where}{problem.message}{tail}\n")
+    return _told(f"cannot load {wish.model}: {where}{problem.message}{tail}")
+
+
+def _told(line: str) -> int:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
     return CANNOT_LOAD
 
 
-def _serve_until_stopped(engine: Engine, serving: Serving) -> int:
+def _serve_until_stopped(engine: Engine, serving: Serving, channel: Channel) -> int:
     """Load in a thread, wait here: a signal ends the process even in the middle of loading."""
     os.umask(0o077)
-    threading.Thread(target=_serve, args=(engine, serving), daemon=True).start()
+    threading.Thread(target=_serve, args=(engine, serving, channel), daemon=True).start()
     signal.sigwait(STOPPING)
     serving.socket.unlink(missing_ok=True)
+    with suppress(KeeperGone):
+        channel.stopping()
     return 0
 
 
-def _serve(engine: Engine, serving: Serving) -> None:
+def _serve(engine: Engine, serving: Serving, channel: Channel) -> None:
+    """Load, say so, and hold the engine.
+
+    There are no beats: this thread and the main one live on while every thread
+    of the engine hangs, so that only a question to its socket proves anything.
+    """
     try:
         server = engine.start(params_for(engine, serving))
     except RuntimeError as error:
-        sys.stderr.write(f"cannot load {serving.gguf}: {error}\n")
-        sys.stderr.flush()
-        os._exit(CANNOT_LOAD)
-    tell_ready(os.environ)
+        os._exit(_told(f"cannot load {serving.gguf}: {error}"))
+    try:
+        channel.ready()
+    except KeeperGone:
+        os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait()
     del server

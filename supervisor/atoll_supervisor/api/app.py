@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 
 from litestar import Litestar
 from litestar.di import Provide
@@ -12,11 +13,26 @@ from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
+from atoll_supervisor.api.events import read_agent_events, read_events
 from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
-from atoll_supervisor.ports import Fleet
+from atoll_supervisor.api.upkeep import reload, upgrade
+from atoll_supervisor.ports import Events, Fleet, Upkeep
+
+_HANDLERS = (
+    health,
+    list_agents,
+    list_agents_flock,
+    show_agent,
+    read_logs,
+    read_events,
+    read_agent_events,
+    reload,
+    upgrade,
+    openapi_document,
+)
 
 
 def create_app(
@@ -25,6 +41,8 @@ def create_app(
     rules: GuardRules,
     version: str,
     *,
+    events: Events,
+    upkeep: Upkeep,
     leaving: asyncio.Event | None = None,
 ) -> Guard:
     """The daemon's ASGI application, with Host, Origin and body checks in front.
@@ -32,24 +50,21 @@ def create_app(
     `rules` are the guard's: which hosts and origins may speak to this port.
     Streams that would go on for ever end cleanly when `leaving` is set.
     """
-    app = application(fleet, access, version, leaving or asyncio.Event())
-    return Guard(HeadAsGet(app, is_log), rules)
+    given = {
+        "fleet": fleet,
+        "events": events,
+        "upkeep": upkeep,
+        "about": About(version, secrets.token_hex(16)),
+        "leaving": leaving or asyncio.Event(),
+    }
+    app = application(given, access, version)
+    return Guard(HeadAsGet(app, may_be_endless), rules)
 
 
-def application(fleet: Fleet, access: Access, version: str, leaving: asyncio.Event) -> Litestar:
-    """The routes alone; `create_app` is what may be served."""
-    about = About(version, secrets.token_hex(16))
-    given = {"fleet": fleet, "about": about, "leaving": leaving}
+def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:
+    """The routes alone, whose handlers are `given` these; `create_app` is what may be served."""
     return Litestar(
-        route_handlers=[
-            health,
-            list_agents,
-            list_agents_flock,
-            show_agent,
-            read_logs,
-            actions(),
-            openapi_document,
-        ],
+        route_handlers=[*_HANDLERS, actions()],
         dependencies={name: _always(value) for name, value in given.items()},
         guards=[Gate(access)],
         exception_handlers={
@@ -70,6 +85,12 @@ def _always(value: object) -> Provide:
     return Provide(provide, sync_to_thread=False)
 
 
-def is_log(path: str) -> bool:
-    """`/api/v1/agents/{name}/logs`, whose GET may never end; an agent may be called `logs`."""
-    return path.rstrip("/").split("/")[5:] == ["logs"]
+def may_be_endless(path: str) -> bool:
+    """Whether a GET may never end: logs and events; an agent may be called `logs` or `events`."""
+    match path.rstrip("/").split("/")[1:]:
+        case ["api", "v1", "events"]:
+            return True
+        case ["api", "v1", "agents", _, "logs" | "events"]:
+            return True
+        case _:
+            return False

@@ -15,8 +15,16 @@ from msgspec import Struct
 
 from atoll_supervisor.api.rows import AgentList, AgentRow
 from atoll_supervisor.cli.codes import Exit, Failure
-from atoll_supervisor.cli.target import Verb
-from atoll_supervisor.core.answers import ErrorBody, Health, LogLine
+from atoll_supervisor.cli.target import Verb, agents_go_on, left_alone
+from atoll_supervisor.core.answers import (
+    ErrorBody,
+    EventList,
+    Health,
+    LogLine,
+    Reloaded,
+    Upgrading,
+)
+from atoll_supervisor.core.happening import Happening
 
 Answer = TypeVar("Answer")
 
@@ -25,6 +33,8 @@ _TIMEOUT = httpx.Timeout(10.0)
 _ACTION_TIMEOUT = httpx.Timeout(10.0, read=300.0)
 """Starting waits for a model to be loaded, stopping for the turns under way."""
 _STREAM_TIMEOUT = httpx.Timeout(10.0, read=None)
+_EVENTS_TIMEOUT = httpx.Timeout(10.0, read=50.0)
+"""A daemon that lives says so every 15 s in a stream of events."""
 
 _EXITS = {401: Exit.AUTH, 404: Exit.NO_SUCH_AGENT, 504: Exit.TIMEOUT}
 
@@ -75,6 +85,17 @@ class Management:
         answer = await self._send("POST", f"{_path(name)}/{verb}", _ACTION_TIMEOUT)
         return self._read(answer, AgentRow)
 
+    async def reload(self, *, runtime: bool) -> tuple[str, ...]:
+        """Have the manifests read again; with `runtime`, the agents that move to the new code."""
+        path = f"/api/v1/reload?runtime={str(runtime).lower()}"
+        answer = await self._send("POST", path, _ACTION_TIMEOUT)
+        return self._read(answer, Reloaded).renewed
+
+    async def upgrade(self) -> str:
+        """Have the daemon become the program on the disk; the id of the instance that goes."""
+        answer = await self._send("POST", "/api/v1/upgrade", _ACTION_TIMEOUT)
+        return self._read(answer, Upgrading).instance_id
+
     async def lines(self, name: str, tail: int, follow: bool) -> AsyncIterator[LogLine]:
         """The last `tail` lines of an agent's output; with `follow` also all that come."""
         request = self._http.build_request(
@@ -90,7 +111,32 @@ class Management:
                 if line:
                     yield msgspec.json.decode(line, type=LogLine)
         except (httpx.HTTPError, msgspec.DecodeError):
-            raise Failure(f"the daemon at {self._url} broke off the stream") from None
+            raise self._broken_off() from None
+        finally:
+            await answer.aclose()
+
+    async def events(self, name: str | None, after: int | None, tail: int) -> tuple[Happening, ...]:
+        """The last events of an agent or of all, or the first ones after an id; oldest first."""
+        place = "" if after is None else f"&after={after}"
+        path = f"{_events_path(name)}?tail={tail}{place}"
+        return self._read(await self._send("GET", path), EventList).events
+
+    async def happenings(self, name: str | None, after: int) -> AsyncIterator[Happening]:
+        """Every event after an id, and each new one as it comes, until the daemon leaves."""
+        request = self._http.build_request(
+            "GET",
+            _events_path(name),
+            params={"after": after},
+            headers={"Accept": "text/event-stream"},
+            timeout=_EVENTS_TIMEOUT,
+        )
+        answer = await self._checked(request, stream=True)
+        try:
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    yield msgspec.json.decode(line.removeprefix("data:"), type=Happening)
+        except (httpx.HTTPError, msgspec.DecodeError):
+            raise self._broken_off() from None
         finally:
             await answer.aclose()
 
@@ -108,6 +154,8 @@ class Management:
         except httpx.ConnectError:
             raise not_running(self._url) from None
         except httpx.TimeoutException:
+            if agents_go_on():
+                raise left_alone(self._url) from None
             message = f"the daemon at {self._url} did not answer in time"
             raise Failure(message, Exit.TIMEOUT) from None
         except httpx.HTTPError as error:
@@ -115,6 +163,9 @@ class Management:
         if answer.is_error:
             raise self._failure(answer)
         return answer
+
+    def _broken_off(self) -> Failure:
+        return Failure(f"the daemon at {self._url} broke off the stream")
 
     def _failure(self, answer: httpx.Response) -> Failure:
         exit = _EXITS.get(answer.status_code, Exit.FAILED)
@@ -134,8 +185,14 @@ class Management:
 
 def not_running(url: str) -> Failure:
     """Nobody listens there."""
+    if agents_go_on():
+        return left_alone(url)
     return Failure(f"no daemon answers at {url}", Exit.NOT_RUNNING, "start it with: atoll up -d")
 
 
 def _path(name: str) -> str:
     return f"/api/v1/agents/{quote(name, safe='')}"
+
+
+def _events_path(name: str | None) -> str:
+    return "/api/v1/events" if name is None else f"{_path(name)}/events"

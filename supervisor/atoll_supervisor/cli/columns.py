@@ -1,14 +1,18 @@
 """Values as a table shows them: pure, and safe for a terminal."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from atoll_supervisor.core.happening import Happening, log_line
 from atoll_supervisor.core.plain import plain_line
-from atoll_supervisor.core.row import Row
+from atoll_supervisor.core.row import LastExit, Row
 
 HEADINGS = (
-    "NAME", "STATUS", "PORT", "PID", "UPTIME", "RESTARTS", "CPU", "MEM", "MODEL", "BACKEND",
+    "NAME", "STATUS", "PORT", "PID", "UPTIME", "RESTARTS", "LAST EXIT", "CPU", "MEM", "MODEL",
+    "BACKEND",
 )  # fmt: skip
 MAX_CELL = 32
 """Characters of a cell unless --no-trunc is given."""
@@ -24,13 +28,14 @@ class Table(Struct, frozen=True):
     rows: tuple[tuple[str, ...], ...]
 
 
-def fleet_table(rows: Sequence[Row], *, cut: bool = True) -> Table:
-    """The fleet as `atoll ps` shows it."""
-    return Table(HEADINGS, tuple(tuple(_short(cell, cut) for cell in _cells(row)) for row in rows))
+def fleet_table(rows: Sequence[Row], *, now: float, cut: bool = True) -> Table:
+    """The fleet as `atoll ps` shows it at `now`, seconds since the epoch."""
+    cells = (_cells(row, now) for row in rows)
+    return Table(HEADINGS, tuple(tuple(_short(cell, cut) for cell in line) for line in cells))
 
 
 def reasons(rows: Sequence[Row]) -> list[str]:
-    """One line for each agent that is not well: its name and why.
+    """One line for each agent that is not well, or runs on with a fault: its name and why.
 
     A reason alone is no fault: one that was stopped, or waits its turn, has one too.
     """
@@ -66,6 +71,12 @@ def details(row: Row) -> list[tuple[str, str]]:
     return [(key, plain_line(value)) for key, value in pairs if value]
 
 
+def history(happenings: Sequence[Happening]) -> list[tuple[str, str]]:
+    """The last events of one agent, for `atoll show`."""
+    lines = [plain_line(log_line(replace(one, unit=""))) for one in happenings]
+    return [("" if number else "events", line) for number, line in enumerate(lines)]
+
+
 def plain_table(table: Table) -> str:
     """The table as aligned text, for pipes and dumb terminals."""
     lines = [table.headings, *table.rows]
@@ -89,6 +100,21 @@ def duration(seconds: float) -> str:
     return "".join([*parts, f"{left}s"][:2])
 
 
+def ago(seconds: float) -> str:
+    """`125.0` as `2m ago`: the greatest unit."""
+    left = max(0, int(seconds))  # a wall clock may have been set back
+    found = ((left // unit, letter) for unit, letter in _UNITS if left >= unit)
+    count, letter = next(found, (left, "s"))
+    return f"{count}{letter} ago"
+
+
+def exit_word(ended: LastExit) -> str:
+    """How a process ended in a word or two; its reason says more."""
+    if ended.signal:
+        return plain_line(ended.signal)
+    return "not started" if ended.code is None else f"code {ended.code}"
+
+
 def size(count: int) -> str:
     """Bytes as `48M`, in powers of 1024."""
     value, unit = float(count), "B"
@@ -99,7 +125,7 @@ def size(count: int) -> str:
     return f"{value:.0f}{unit}" if value >= 10 or unit == "B" else f"{value:.1f}{unit}"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, now: float) -> tuple[str, ...]:
     return (
         row.name,
         _status(row),
@@ -107,6 +133,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         _or_dash(row.pid),
         "-" if row.uptime_s is None else duration(row.uptime_s),
         str(row.restarts),
+        _last_exit(row.last_exit, now),
         "-" if row.cpu_percent is None else _percent(row.cpu_percent),
         "-" if row.rss_bytes is None else size(row.rss_bytes),
         row.model or "-",
@@ -119,8 +146,16 @@ def _status(row: Row) -> str:
     return row.status if row.phase == row.status else f"{row.status} ({row.phase})"
 
 
+def _last_exit(ended: LastExit | None, now: float) -> str:
+    if ended is None:
+        return "-"
+    return f"{exit_word(ended)} {ago(now - datetime.fromisoformat(ended.at).timestamp())}"
+
+
 def _fault(row: Row) -> str:
-    return row.reason if row.status == "failed" or row.phase == "backoff" else ""
+    """The reason where it is one to worry about; while it runs, why it could not be replaced."""
+    told = row.status in ("failed", "running") or row.phase == "backoff"
+    return row.reason if told else ""
 
 
 def _or_dash(number: int | None) -> str:

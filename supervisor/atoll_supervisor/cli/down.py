@@ -11,15 +11,15 @@ from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import holding, places
 from atoll_supervisor.cli.terminal import out, out_json
+from atoll_supervisor.keeper.proc import stat_of
 from atoll_supervisor.shell.lock import Holder
-from atoll_supervisor.shell.proc import stat_of
 
 
 class Stopped(Struct, frozen=True):
-    """What `--json` prints."""
+    """What `--json` prints; `pid` is the daemon's, null when there was none."""
 
     stopped: bool
-    pid: int
+    pid: int | None
 
 
 @click.command()
@@ -29,13 +29,31 @@ def down(timeout: float) -> None:
     """Stop the daemon and its agents, and wait until they are gone."""
     running = holding()
     if running is None:
-        message = f"no daemon runs for {places().state}"
-        raise Failure(message, Exit.NOT_RUNNING, "start it with: atoll up -d")
+        _end_left_over(timeout)
+        return
     _end(running, timeout)
     if given().json:
         out_json(Stopped(True, running.pid))
     else:
         out(f"stopped the daemon (pid {running.pid})")
+
+
+def _end_left_over(timeout: float) -> None:
+    """A daemon that was killed left its agents with the keeper: end them there."""
+    # Late: it needs asyncio, which `atoll --help` does without.
+    from atoll_supervisor.shell.keepers import end, lives  # noqa: PLC0415
+
+    path = places().keeper
+    if not lives(path):
+        message = f"no daemon runs for {places().state}"
+        raise Failure(message, Exit.NOT_RUNNING, "start it with: atoll up -d")
+    if not end(path, timeout):
+        message = f"the agents that a daemon had left are not gone after {timeout:g} s"
+        raise Failure(message, Exit.TIMEOUT)
+    if given().json:
+        out_json(Stopped(True, None))
+    else:
+        out("no daemon was running; ended the agents that an earlier one had left")
 
 
 def _end(running: Holder, timeout: float) -> None:

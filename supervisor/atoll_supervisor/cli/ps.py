@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 
 import click
@@ -39,7 +40,7 @@ def _show(rows: Sequence[Row], *, cut: bool) -> None:
     if not rows:
         say("no agents yet: put a folder with an agent.toml into the agents directory")
         return
-    table = fleet_table(rows, cut=cut)
+    table = fleet_table(rows, now=time.time(), cut=cut)
     if cut and is_screen(sys.stdout):
         _draw(table)
     else:

@@ -12,23 +12,28 @@ from atoll.errors import AtollError, ConfigError
 from atoll_supervisor.cli.actions import restart, start, stop
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.config import config
+from atoll_supervisor.cli.doctor import doctor
 from atoll_supervisor.cli.down import down
+from atoll_supervisor.cli.events import events
 from atoll_supervisor.cli.help import help_command
+from atoll_supervisor.cli.keeper import keeper
 from atoll_supervisor.cli.logs import logs
 from atoll_supervisor.cli.ps import ps
 from atoll_supervisor.cli.pull import pull
+from atoll_supervisor.cli.reload import reload
 from atoll_supervisor.cli.run import run
 from atoll_supervisor.cli.schema import schema
 from atoll_supervisor.cli.show import show
 from atoll_supervisor.cli.terminal import complain, complain_json, say
 from atoll_supervisor.cli.token import token
 from atoll_supervisor.cli.up import up
+from atoll_supervisor.cli.upgrade import upgrade
 from atoll_supervisor.cli.version import version
 
 _ALIASES = {"ls": "ps", "list": "ps"}
 _COMMANDS = (
-    up, down, ps, logs, start, stop, restart, show, run, pull, config, schema, token, version,
-    help_command,
+    up, down, ps, logs, events, start, stop, restart, reload, upgrade, show, run, pull, config,
+    schema, token, doctor, keeper, version, help_command,
 )  # fmt: skip
 
 

@@ -4,11 +4,16 @@ import asyncio
 
 import click
 
-from atoll_supervisor.cli.columns import details
+from atoll_supervisor.cli.codes import Exit, Failure
+from atoll_supervisor.cli.columns import details, history
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import connect
 from atoll_supervisor.cli.terminal import out, out_json
+from atoll_supervisor.core.happening import Happening
 from atoll_supervisor.core.row import Row
+
+EVENTS = 5
+"""The last events that are shown."""
 
 
 @click.command()
@@ -16,16 +21,22 @@ from atoll_supervisor.core.row import Row
 @finds_daemon
 def show(name: str) -> None:
     """Show everything known of one agent."""
-    row = asyncio.run(_row(name))
+    row, happenings = asyncio.run(_ask(name, events=0 if given().json else EVENTS))
     if given().json:
         out_json(row)
         return
-    pairs = details(row)
+    pairs = [*details(row), *history(happenings)]
     width = max(len(key) for key, _ in pairs)
     for key, value in pairs:
         out(f"{key.ljust(width)}  {value}")
 
 
-async def _row(name: str) -> Row:
+async def _ask(name: str, events: int) -> tuple[Row, tuple[Happening, ...]]:
     async with connect() as daemon:
-        return await daemon.row(name)
+        row = await daemon.row(name)
+        try:
+            return row, await daemon.events(name, None, events) if events else ()
+        except Failure as failure:
+            if failure.exit is not Exit.AUTH:  # a row may be read without the token
+                raise
+            return row, ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from atoll.config.loopback import authority
 from atoll.config.places import Places, places_of
 from atoll.errors import ConfigError
+from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.options import given
 from atoll_supervisor.settings import Settings, read_settings
 from atoll_supervisor.shell.lock import Holder, holder
@@ -41,6 +42,20 @@ def holding() -> Holder | None:
     return holder(places().lock)
 
 
+def agents_go_on() -> bool:
+    """Whether a keeper has agents, and no daemon that looks after them."""
+    # Late: it needs asyncio, which `atoll --help` does without.
+    from atoll_supervisor.shell.keepers import lives  # noqa: PLC0415
+
+    return holding() is None and lives(places().keeper)
+
+
+def left_alone(url: str) -> Failure:
+    """The failure of a command that needs the daemon, while only its agents are there."""
+    message = f"no daemon answers at {url}, but its agents go on running"
+    return Failure(message, Exit.NOT_RUNNING, "get the daemon back with: atoll up -d")
+
+
 def api_url() -> str:
     """Where the management API should be."""
     found = settings()
@@ -65,7 +80,12 @@ def token() -> str:
 
 
 def connect() -> "Management":
-    """A client of the daemon that is meant."""
+    """A client of the daemon that is meant; raises Failure when that has died and left its agents.
+
+    Its port is held, so that a client would wait there for the next one.
+    """
+    if not _origin(settings()).startswith("--") and agents_go_on():
+        raise left_alone(api_url())
     # Late: httpx takes longer to import than `atoll --help` takes altogether.
     from atoll_supervisor.cli.client import Address, Management  # noqa: PLC0415
 
@@ -74,4 +94,9 @@ def connect() -> "Management":
 
 def _was_named(found: Settings) -> bool:
     """Whether a person said this port now; a file's may be another daemon's or older."""
-    return found.origins.get("api_port", "").startswith(("--", "ATOLL_"))
+    return _origin(found).startswith(("--", "ATOLL_"))
+
+
+def _origin(found: Settings) -> str:
+    """Where the port comes from: a flag, a variable, a file, or "" for the default."""
+    return found.origins.get("api_port", "")

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from atoll.errors import Who
+from atoll_supervisor.core.happening import Happening
 from atoll_supervisor.core.row import Row
 
 Stream = Literal["stdout", "stderr"]
@@ -14,6 +15,13 @@ class RowList(Struct, frozen=True):
     """Every agent, sorted by slug."""
 
     agents: tuple[Row, ...]
+    count: int
+
+
+class EventList(Struct, frozen=True):
+    """Events, oldest first."""
+
+    events: tuple[Happening, ...]
     count: int
 
 
@@ -66,3 +74,15 @@ class Startup(Struct, frozen=True):
     url: str
     pid: int
     agents: tuple[Row, ...]
+
+
+class Reloaded(Struct, frozen=True):
+    """The slugs of the agents that are being moved to a new runtime."""
+
+    renewed: tuple[str, ...]
+
+
+class Upgrading(Struct, frozen=True):
+    """The instance that is going; the one after it has another id."""
+
+    instance_id: str

@@ -8,7 +8,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-Timer = Literal["start", "slot", "stable", "probe", "stop", "backoff"]
+from atoll_supervisor.core.phases import Ended, PhaseWord
+
+Timer = Literal["start", "slot", "stable", "probe", "idle", "leave", "backoff"]
 
 
 class Spawn(Struct, frozen=True):
@@ -38,12 +40,17 @@ class Probe(Struct, frozen=True):
 class HoldSocket(Struct, frozen=True):
     """Bind and hold a socket on the unit's port as it is now assigned, unless that is held.
 
-    A port that cannot be bound makes the `Spawn` that follows a `SpawnFailed`.
+    A port that cannot be bound makes the `Spawn` that follows a `SpawnFailed`, and
+    the `WatchSocket` that follows a `ClientWaits`.
     """
 
 
 class ReleaseSocket(Struct, frozen=True):
     """Close the unit's listening socket if it is held; its port stays reserved."""
+
+
+class WatchSocket(Struct, frozen=True):
+    """Send one `ClientWaits` when a client connects to the held socket, or waits there already."""
 
 
 class Arm(Struct, frozen=True):
@@ -60,13 +67,20 @@ class Disarm(Struct, frozen=True):
     timer: Timer
 
 
-class Record(Struct, frozen=True):
-    """Write into the journal what changed and why; words of `phases.word_of`."""
+class Record(Struct, frozen=True, kw_only=True):
+    """Write into the journal what changed and why; `before` and `after` are phase words.
 
-    before: str
-    after: str
+    `pid` is of the process that the lists show afterwards. `ended` is how a
+    process ended, None when none did just now.
+    """
+
+    before: PhaseWord
+    after: PhaseWord
     cause: str
     generation: int
+    pid: int | None = None
+    restarts: int = 0
+    ended: Ended | None = None
 
 
 class Forget(Struct, frozen=True):
@@ -74,5 +88,15 @@ class Forget(Struct, frozen=True):
 
 
 Effect = (
-    Spawn | Terminate | Kill | Probe | HoldSocket | ReleaseSocket | Arm | Disarm | Record | Forget
+    Spawn
+    | Terminate
+    | Kill
+    | Probe
+    | HoldSocket
+    | ReleaseSocket
+    | WatchSocket
+    | Arm
+    | Disarm
+    | Record
+    | Forget
 )

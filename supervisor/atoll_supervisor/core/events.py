@@ -1,8 +1,8 @@
 """Everything that can happen to a unit, in the past tense.
 
 An event that concerns one process carries its generation; the machine ignores
-it when the unit has a newer one, which is how late timers and late exits lose
-their power. The shell owes exactly one `Spawned` or `SpawnFailed` to each
+it when the unit has no such process any more, which is how late timers and late
+exits lose their power. The shell owes exactly one `Spawned` or `SpawnFailed` to each
 `Spawn`, `Spawned` before anything else of that process, and one `Exited` to
 each `Spawned`.
 """
@@ -41,7 +41,22 @@ class StopAsked(Struct, frozen=True):
 
 
 class RestartAsked(Struct, frozen=True):
-    """An operator wants a new process."""
+    """Somebody wants a new process; `cause` is who and why, for a person.
+
+    One that is only being started is new enough, unless `anew` says that it is
+    too old as well (it comes from a runtime that was replaced meanwhile).
+    """
+
+    cause: str = "restarted by an operator"
+    anew: bool = False
+
+
+class ClientWaits(Struct, frozen=True):
+    """A client has connected to the unit's socket, and no process of it serves.
+
+    Also what the shell sends for a sleeping unit whose port could not be held:
+    the `Spawn` that follows fails and says why, and is tried again as any other.
+    """
 
 
 class Admitted(Struct, frozen=True):
@@ -96,6 +111,26 @@ class ProbeFailed(OfProcess, frozen=True):
     reason: str
 
 
+class WentSilent(OfProcess, frozen=True):
+    """The process has sent no heartbeat for `seconds`: its loop hangs, or it is stopped."""
+
+    seconds: float
+
+
+class WasUsed(OfProcess, frozen=True):
+    """The process had something to do at `at`, and is `busy` now or not.
+
+    Sent only for a unit that may be put to sleep, when one of the two has changed.
+    """
+
+    at: float
+    busy: bool
+
+
+class IdleTimeElapsed(OfProcess, frozen=True):
+    """The unit may have been idle for long enough to be put to sleep."""
+
+
 class StartTimeElapsed(OfProcess, frozen=True):
     """The time to become ready is over."""
 
@@ -112,22 +147,30 @@ class ProbeTimeElapsed(OfProcess, frozen=True):
     """The next probe is due."""
 
 
-class StopTimeElapsed(OfProcess, frozen=True):
-    """The time to go is over."""
+class LeaveTimeElapsed(Struct, frozen=True):
+    """The time to go is over for one of the processes that were told to."""
 
 
 class BackoffElapsed(OfProcess, frozen=True):
     """The pause before the next start is over."""
 
 
-Wish = StartAsked | StopAsked | RestartAsked | ShutDownBegun
+Wish = StartAsked | StopAsked | RestartAsked | ShutDownBegun | ClientWaits
 Manifest = SpecAccepted | SpecBroken | Removed
 Process = Spawned | SpawnFailed | BecameReady | Exited
-Health = ProbePassed | ProbeFailed | ProbeTimeElapsed | StabilityElapsed
-Deadline = StartTimeElapsed | SlotTimeElapsed | StopTimeElapsed | BackoffElapsed
+Health = (
+    ProbePassed
+    | ProbeFailed
+    | WentSilent
+    | WasUsed
+    | ProbeTimeElapsed
+    | StabilityElapsed
+    | IdleTimeElapsed
+)
+Deadline = StartTimeElapsed | SlotTimeElapsed | LeaveTimeElapsed | BackoffElapsed
 Event = Wish | Manifest | Admitted | Process | Health | Deadline
 
-Elapsed = Deadline | ProbeTimeElapsed | StabilityElapsed
+Elapsed = Deadline | ProbeTimeElapsed | StabilityElapsed | IdleTimeElapsed
 
 
 def elapsed(timer: Timer, generation: int) -> Elapsed:
@@ -141,8 +184,10 @@ def elapsed(timer: Timer, generation: int) -> Elapsed:
             return StabilityElapsed(generation)
         case "probe":
             return ProbeTimeElapsed(generation)
-        case "stop":
-            return StopTimeElapsed(generation)
+        case "idle":
+            return IdleTimeElapsed(generation)
+        case "leave":
+            return LeaveTimeElapsed()
         case "backoff":
             return BackoffElapsed(generation)
         case _:

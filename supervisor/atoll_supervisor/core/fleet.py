@@ -1,63 +1,62 @@
 """Many units: who may start when, and how all of them go down (DESIGN section 4).
 
-The fleet routes an event to its unit, lets waiting units start in the order of
-their dependencies and only so many at once, and shuts down in reverse (OTP's
-start and stop order).
+The fleet routes an event to its unit, lets waiting units start in the order in
+which they came, but their dependencies first and only so many at once, and
+shuts down in reverse (OTP's start and stop order).
+
+A step costs a copy of the table of units and what the event itself costs: who
+waits, who starts and who is not wanted are kept beside the units, not looked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from atoll_supervisor.core import machine
-from atoll_supervisor.core.effects import Effect, Forget
-from atoll_supervisor.core.events import (
-    Admitted,
-    Event,
-    RestartAsked,
-    ShutDownBegun,
-    SpecAccepted,
-    SpecBroken,
-    StartAsked,
-)
-from atoll_supervisor.core.phases import (
-    Invalid,
-    Starting,
-    Stopped,
-    Stopping,
-    Unit,
-    Waiting,
-    is_live,
-)
-from atoll_supervisor.core.restarts import CLEAN
+from atoll_supervisor.core import effects as do
+from atoll_supervisor.core.draft import Draft, Order, Orders
+from atoll_supervisor.core.events import Event
+from atoll_supervisor.core.phases import Asleep, Unit, keeps_socket
+
+__all__ = [
+    "START_LIMIT",
+    "Fleet",
+    "Order",
+    "Orders",
+    "hold_again",
+    "shut_down",
+    "step",
+    "steps",
+    "unwanted",
+]
+
+START_LIMIT = 8
+"""Units that may be starting at once. A fork is ready after some 11 ms of one core, so a few per
+core keep every core busy; more would only make each wait longer for the others, and an exec'ed
+interpreter (some 260 ms) would starve what serves already."""
 
 
 class Fleet(Struct, frozen=True, kw_only=True):
     """All units of one daemon, by slug.
 
-    `unwanted` are the slugs that an operator had stopped before this daemon
-    began and that it has not met yet; `start_limit` is how many may be
-    starting at once. `past` is the newest generation of any forgotten unit: a
-    folder that comes back goes on from there, or the late events of its former
-    life would be taken for its own.
+    `unwanted` are the slugs that an operator has stopped, also those that this
+    daemon has not met yet. `past` is the newest generation of any forgotten
+    unit: a folder that comes back goes on from there, or the late events of its
+    former life would be taken for its own. `queue` are the units that wait for
+    their turn, in that order, and `early` those that count towards
+    `start_limit`. The last two are known while the fleet is `closing`: the
+    dependencies that each unit is `outlived` by, and how many living units
+    have `needed` of each.
     """
 
     units: Mapping[str, Unit] = {}
     unwanted: frozenset[str] = frozenset()
-    start_limit: int = 4
+    start_limit: int = START_LIMIT
     past: int = 0
     closing: bool = False
-
-
-class Order(Struct, frozen=True):
-    """One effect, and the unit it is for."""
-
-    slug: str
-    effect: Effect
-
-
-Orders = tuple[Order, ...]
+    queue: Mapping[str, None] = {}
+    early: frozenset[str] = frozenset()
+    outlived: Mapping[str, tuple[str, ...]] = {}
+    needed: Mapping[str, int] = {}
 
 
 def step(fleet: Fleet, slug: str, event: Event, now: float, jitter: float) -> tuple[Fleet, Orders]:
@@ -66,125 +65,75 @@ def step(fleet: Fleet, slug: str, event: Event, now: float, jitter: float) -> tu
     A unit is born with the first news of its manifest; any other event of an
     unknown slug is ignored. Once the fleet is closing nothing new is begun.
     """
-    if fleet.closing and isinstance(event, StartAsked | RestartAsked | SpecAccepted | SpecBroken):
-        return fleet, ()
-    if slug not in fleet.units:
-        if not isinstance(event, SpecAccepted | SpecBroken):
-            return fleet, ()
-        fleet = _born(fleet, slug)
-    fleet, orders = _apply(fleet, slug, event, now, jitter)
-    fleet, more = _advance(fleet, now, jitter)
-    return fleet, orders + more
+    return steps(fleet, ((slug, event),), now, lambda: jitter)
+
+
+def steps(
+    fleet: Fleet, happenings: Iterable[tuple[str, Event]], now: float, luck: Callable[[], float]
+) -> tuple[Fleet, Orders]:
+    """Let many events happen at one time, in their order, and only then let others start."""
+    draft = draft_of(fleet, now, luck)
+    for slug, event in happenings:
+        draft.happen(slug, event)
+    draft.admit()
+    return fleet_of(draft), tuple(draft.orders)
 
 
 def shut_down(fleet: Fleet, now: float, jitter: float) -> tuple[Fleet, Orders]:
     """Begin to stop everything, dependants first; the rest follows with later steps."""
-    return _advance(replace(fleet, closing=True), now, jitter)
+    draft = draft_of(fleet, now, lambda: jitter)
+    draft.close()
+    return fleet_of(draft), tuple(draft.orders)
 
 
 def unwanted(fleet: Fleet) -> frozenset[str]:
     """The slugs that an operator wants stopped, as the state file keeps them."""
-    return fleet.unwanted | {slug for slug, unit in fleet.units.items() if not unit.wanted}
+    return fleet.unwanted
 
 
-def start_order(units: Mapping[str, Unit]) -> tuple[str, ...]:
-    """Dependencies before their dependants, else by slug; a cycle is cut somewhere."""
-    order: dict[str, None] = {}
-    seen: set[str] = set()
-    for slug in sorted(units):
-        _visit(slug, units, seen, order)
-    return tuple(order)
+def hold_again(fleet: Fleet) -> Orders:
+    """What every socket should be: for a keeper that has lost them, or remembers others.
 
-
-def _visit(slug: str, units: Mapping[str, Unit], seen: set[str], order: dict[str, None]) -> None:
-    if slug in seen or slug not in units:
-        return
-    seen.add(slug)
-    for dependency in _dependencies(units[slug]):
-        _visit(dependency, units, seen, order)
-    order[slug] = None
-
-
-def _dependencies(unit: Unit) -> tuple[str, ...]:
-    return unit.spec.depends_on if unit.spec else ()
-
-
-def _born(fleet: Fleet, slug: str) -> Fleet:
-    unit = Unit(slug=slug, wanted=slug not in fleet.unwanted, generation=fleet.past)
-    return replace(fleet, units={**fleet.units, slug: unit}, unwanted=fleet.unwanted - {slug})
-
-
-def _apply(
-    fleet: Fleet, slug: str, event: Event, now: float, jitter: float
-) -> tuple[Fleet, Orders]:
-    unit, effects = machine.step(fleet.units[slug], event, now, jitter)
-    orders = tuple(Order(slug, effect) for effect in effects)
-    if Forget() in effects:
-        return _forgotten(fleet, unit), orders
-    return replace(fleet, units={**fleet.units, slug: unit}), orders
-
-
-def _forgotten(fleet: Fleet, unit: Unit) -> Fleet:
-    units = {slug: other for slug, other in fleet.units.items() if slug != unit.slug}
-    return replace(fleet, units=units, past=max(fleet.past, unit.generation))
-
-
-def _advance(fleet: Fleet, now: float, jitter: float) -> tuple[Fleet, Orders]:
-    if fleet.closing:
-        return _close(fleet, now, jitter)
-    if any(isinstance(unit.phase, Waiting) for unit in fleet.units.values()):
-        return _admit(fleet, now, jitter)
-    return fleet, ()
-
-
-def _admit(fleet: Fleet, now: float, jitter: float) -> tuple[Fleet, Orders]:
-    """Give waiting units their turn while there is room, dependencies first."""
-    orders: Orders = ()
-    earlier: set[str] = set()
-    room = fleet.start_limit - sum(_is_early(unit) for unit in fleet.units.values())
-    for slug in start_order(fleet.units):
-        unit = fleet.units[slug]
-        if room > 0 and isinstance(unit.phase, Waiting) and _may_start(fleet, unit, earlier):
-            fleet, more = _apply(fleet, slug, Admitted(), now, jitter)
-            orders += more
-            room -= 1
-        earlier.add(slug)
-    return fleet, orders
-
-
-def _is_early(unit: Unit) -> bool:
-    return isinstance(unit.phase, Starting) and unit.phase.early
-
-
-def _may_start(fleet: Fleet, unit: Unit, earlier: set[str]) -> bool:
-    """Whether no dependency is on its first way up; one that fails keeps nobody waiting.
-
-    Dependencies that are not `earlier` in the start order are those of a
-    cycle, and would wait for each other for ever.
+    To be performed when a keeper has taken the place of another, and after the
+    fleet was taken over; sockets of no unit at all are the shell's to close.
     """
-    ahead = (fleet.units[slug] for slug in _dependencies(unit) if slug in earlier)
-    return not any(
-        isinstance(dependency.phase, Waiting | Starting) and dependency.history == CLEAN
-        for dependency in ahead
+    orders: list[Order] = []
+    for slug, unit in fleet.units.items():
+        kept = keeps_socket(unit.phase)
+        orders.append(Order(slug, do.HoldSocket() if kept else do.ReleaseSocket()))
+        if isinstance(unit.phase, Asleep):
+            orders.append(Order(slug, do.WatchSocket()))
+    return tuple(orders)
+
+
+def draft_of(fleet: Fleet, now: float, luck: Callable[[], float]) -> Draft:
+    """A copy of the fleet that may be changed."""
+    return Draft(
+        now=now,
+        luck=luck,
+        units=dict(fleet.units),
+        unwanted=set(fleet.unwanted),
+        start_limit=fleet.start_limit,
+        past=fleet.past,
+        closing=fleet.closing,
+        queue=fleet.queue,
+        early=set(fleet.early),
+        outlived=fleet.outlived,
+        needed=dict(fleet.needed),
+        orders=[],
     )
 
 
-def _close(fleet: Fleet, now: float, jitter: float) -> tuple[Fleet, Orders]:
-    """Stop each unit that no living unit depends on; in reverse start order."""
-    orders: Orders = ()
-    needed: set[str] = set()
-    for slug in reversed(start_order(fleet.units)):
-        if _is_to_close(fleet.units[slug], slug in needed):
-            fleet, more = _apply(fleet, slug, ShutDownBegun(), now, jitter)
-            orders += more
-        if is_live(fleet.units[slug]):
-            needed.update(_dependencies(fleet.units[slug]))
-    return fleet, orders
-
-
-def _is_to_close(unit: Unit, is_needed: bool) -> bool:
-    match unit.phase:
-        case Invalid() | Stopped() | Stopping(then="rest" | "forget"):
-            return False
-        case _:
-            return not (is_needed and is_live(unit))
+def fleet_of(draft: Draft) -> Fleet:
+    """The fleet as it has become."""
+    return Fleet(
+        units=draft.units,
+        unwanted=frozenset(draft.unwanted),
+        start_limit=draft.start_limit,
+        past=draft.past,
+        closing=draft.closing,
+        queue=draft.queue,
+        early=frozenset(draft.early),
+        outlived=draft.outlived,
+        needed=draft.needed,
+    )

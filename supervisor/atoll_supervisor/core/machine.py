@@ -1,300 +1,253 @@
 """Which event leads a unit from which phase to which (DESIGN section 4).
 
-Two rules. Everything that decides a unit's next phase is in this file; how the
-move is made is in `moves`. This file knows no clock, no process and no other
+Two rules. Everything that decides a unit's next phase is in this file and the
+two it hands on to: `asked` (operators and manifests) and `vitals` (health); how
+the move is made is in `moves`. Nothing here knows a clock, a process or another
 unit: time comes in as `now` (monotonic seconds), luck as `jitter` (in [0, 1)),
 and what has to be done goes out as effects.
 
-How to read it: `step` drops what concerns an older process and hands the event
-to its function, which names every phase it acts in and ignores it in the rest.
-Two things follow from the change of phase alone and so cannot be forgotten:
-the timers of the phase that was left are disarmed, and the socket is released
-when nothing will serve it again by itself. A process is never abandoned: only
-`Exited` and `SpawnFailed` lead out of stopping.
+How to read it: `step` drops what concerns a process that the unit has no more
+and hands the event to its function, which names every phase it acts in and
+ignores it in the rest. What follows from the state alone cannot be forgotten,
+because `step` sees to it: a stop ends when nothing is leaving any more, the
+timers of what is gone are disarmed, the socket is released when nothing will
+serve it again by itself, and what changed is recorded once. A process is never
+abandoned: only `Exited` and `SpawnFailed` take it out of the unit.
 """
 
 from typing import assert_never
 
 from msgspec.structs import replace
 
+from atoll_supervisor.core import asked, moves, vitals
 from atoll_supervisor.core import effects as do
 from atoll_supervisor.core import events as ev
-from atoll_supervisor.core import moves
-from atoll_supervisor.core.causes import cause_of, ending_of
-from atoll_supervisor.core.health import HUNG_GRACE, is_hung
+from atoll_supervisor.core.causes import LATE, cause_of, ending_of
 from atoll_supervisor.core.moves import Step
 from atoll_supervisor.core.phases import (
     Backoff,
     Ended,
     Failed,
-    Invalid,
-    Phase,
+    Leaving,
+    Process,
+    Replacing,
     Running,
     Starting,
-    Stopped,
     Stopping,
-    Then,
     Unit,
     Waiting,
+    generation_of,
     keeps_socket,
+    pid_of,
     policy_of,
+    process_of,
+    serving,
     word_of,
 )
-from atoll_supervisor.core.restarts import CLEAN, STABLE_AFTER
-from atoll_supervisor.core.spec import UnitSpec
-
-TIMERS: dict[type[Phase], tuple[do.Timer, ...]] = {
-    Starting: ("start", "slot"),
-    Running: ("stable", "probe"),
-    Stopping: ("stop",),
-    Backoff: ("backoff",),
-    Failed: ("backoff",),
-}
-"""The timers each phase may have armed."""
 
 
 def step(unit: Unit, event: ev.Event, now: float, jitter: float) -> Step:
     """Answer one event: the unit as it is now, and what has to be done, in order."""
-    if isinstance(event, ev.OfProcess) and event.generation != unit.generation:
+    if isinstance(event, ev.OfProcess):
+        after, effects = _on_its_process(unit, event, now, jitter)
+    else:
+        after, effects = _on_unit(unit, event, now)
+    if isinstance(after.phase, Stopping) and not after.leaving:
+        after, more = moves.after_stop(after, after.phase, now, jitter)
+        effects += more
+    after = _without_old_complaint(unit, after)
+    if after is unit and not effects:
         return unit, ()
-    after, effects = _answer(unit, event, now, jitter)
     return after, (*_consequences(unit, after, event), *effects)
 
 
-def _answer(unit: Unit, event: ev.Event, now: float, jitter: float) -> Step:
+def _on_unit(unit: Unit, event: ev.Event, now: float) -> Step:
     if isinstance(event, ev.Wish):
-        return _on_wish(unit, event, now)
+        return asked.on_wish(unit, event, now)
     if isinstance(event, ev.Manifest):
-        return _on_manifest(unit, event, now)
-    if isinstance(event, ev.Admitted):
-        return moves.start(unit, now) if isinstance(unit.phase, Waiting) else (unit, ())
-    if isinstance(event, ev.Process):
-        return _on_process(unit, event, now, jitter)
-    if isinstance(event, ev.Health):
-        return _on_health(unit, event, now, jitter)
-    return _on_deadline(unit, event, now)
+        return asked.on_manifest(unit, event, now)
+    if isinstance(event, ev.LeaveTimeElapsed):
+        return moves.kill_overdue(unit, now) if unit.leaving else (unit, ())
+    return moves.start(unit, now) if is_due(unit) else (unit, ())
+
+
+def is_due(unit: Unit) -> bool:
+    """Whether the unit is to be given its turn to start as soon as the fleet has room."""
+    match unit.phase:
+        case Waiting():
+            return moves.may_launch(unit)
+        case Running(renew=cause):
+            return bool(cause) and moves.may_launch(unit)
+        case _:
+            return False
+
+
+# What follows from the state alone.
+
+
+def timers_of(unit: Unit) -> dict[do.Timer, int]:
+    """The timers that the unit may have armed, but for "leave", and for which process."""
+    match unit.phase:
+        case Starting(generation=new):
+            return {"start": new, "slot": new}
+        case Running(generation=old):
+            return {"stable": old, "probe": old, "idle": old}
+        case Replacing(old=Running(generation=old), new=Starting(generation=new)):
+            return {"stable": old, "probe": old, "idle": old, "start": new, "slot": new}
+        case Backoff() | Failed():
+            return {"backoff": unit.generation}
+        case _:
+            return {}
 
 
 def _consequences(before: Unit, after: Unit, event: ev.Event) -> tuple[do.Effect, ...]:
-    """What the change of phase itself asks for."""
     effects: list[do.Effect] = []
-    if type(before.phase) is not type(after.phase):
-        effects += [do.Disarm(timer) for timer in TIMERS.get(type(before.phase), ())]
-    if keeps_socket(before.phase) and not keeps_socket(after.phase):
-        effects.append(do.ReleaseSocket())
-    was, word = word_of(before.phase), word_of(after.phase)
-    told = (before.ended, before.config_error) == (after.ended, after.config_error)
-    if was != word or not told:
-        effects.append(do.Record(was, word, cause_of(event, after), after.generation))
+    if before.phase is not after.phase:
+        kept = timers_of(after)
+        for timer, of in timers_of(before).items():
+            if kept.get(timer) != of:
+                effects.append(do.Disarm(timer))
+        if keeps_socket(before.phase) and not keeps_socket(after.phase):
+            effects.append(do.ReleaseSocket())
+    effects += leave_timer(before, after, again=isinstance(event, ev.LeaveTimeElapsed))
+    if _is_news(before, after):
+        effects.append(_record(before, after, event))
     return tuple(effects)
 
 
-# What an operator, or the daemon's own end, asks for.
+def leave_timer(before: Unit, after: Unit, *, again: bool = False) -> tuple[do.Effect, ...]:
+    """Arm the earliest deadline of those that leave; `again` when the timer has just rung."""
+    was, due = _earliest(before.leaving), _earliest(after.leaving)
+    if due is None:
+        return (do.Disarm("leave"),) if was else ()
+    if was == due and not again:
+        return ()
+    return (do.Arm("leave", due.deadline, due.generation),)
 
 
-def _on_wish(unit: Unit, event: ev.Wish, now: float) -> Step:
-    match event:
-        case ev.StartAsked():
-            return _on_start_asked(replace(unit, wanted=True, history=CLEAN), now)
-        case ev.RestartAsked():
-            return _on_restart_asked(replace(unit, wanted=True, history=CLEAN), now)
-        case ev.StopAsked():
-            return _to_rest(replace(unit, wanted=False), "rest", "stopped by an operator", now)
-        case ev.ShutDownBegun():
-            return _to_rest(unit, "rest", "the daemon went down", now)
-        case _:
-            assert_never(event)
+def _earliest(leaving: tuple[Leaving, ...]) -> Leaving | None:
+    return min(leaving, key=lambda one: one.deadline, default=None)
 
 
-def _on_start_asked(unit: Unit, now: float) -> Step:
-    if unit.spec is None:  # nothing good to run was ever read
+def _is_news(before: Unit, after: Unit) -> bool:
+    """Whether the lists show another word, problem, end or serving process than before."""
+    was, now = serving(before), serving(after)
+    handed_over = was and now and (was.generation, was.note) != (now.generation, now.note)
+    return bool(
+        word_of(before) != word_of(after)
+        or before.config_error != after.config_error
+        or before.ended is not after.ended
+        or handed_over
+    )
+
+
+def _record(before: Unit, after: Unit, event: ev.Event) -> do.Record:
+    return do.Record(
+        before=word_of(before),
+        after=word_of(after),
+        cause=cause_of(event, before, after),
+        generation=generation_of(after),
+        pid=pid_of(after),
+        restarts=after.restarts,
+        ended=after.ended if after.ended is not before.ended else None,
+    )
+
+
+def _without_old_complaint(before: Unit, after: Unit) -> Unit:
+    """A manifest is complained of for a successor that failed only while the old one serves."""
+    was, now = serving(before), serving(after)
+    note = was.note if was else ""
+    if not note or after.config_error != note or (now and now.note == note):
+        return after
+    return replace(after, config_error=None)
+
+
+# What the unit's processes did.
+
+
+def _on_its_process(unit: Unit, event: ev.OfProcess, now: float, jitter: float) -> Step:
+    if isinstance(event, ev.BackoffElapsed):
+        return _on_backoff_elapsed(unit, event, now)
+    one = process_of(unit, event.generation)
+    if one is None:
         return unit, ()
-    match unit.phase:
-        case Stopped() | Backoff() | Failed():
-            return moves.wait(unit, now, "started by an operator")
-        case Stopping(then="rest" | "recover"):
-            return moves.redirect(unit, unit.phase, "start", "started by an operator"), ()
-        case Invalid() | Waiting() | Starting() | Running() | Stopping():
-            return unit, ()
-        case _:
-            assert_never(unit.phase)
-
-
-def _on_restart_asked(unit: Unit, now: float) -> Step:
-    if isinstance(unit.phase, Starting | Running):
-        return moves.terminate(unit, unit.phase, "start", "restarted by an operator", now)
-    return _on_start_asked(unit, now)
-
-
-def _to_rest(unit: Unit, then: Then, reason: str, now: float) -> Step:
-    """End whatever the unit does; `then` is "rest" or "forget"."""
-    match unit.phase:
-        case Invalid() if then == "rest":
-            return unit, ()
-        case Invalid() | Stopped() | Waiting() | Backoff() | Failed():
-            forget = (do.Forget(),) if then == "forget" else ()
-            return replace(unit, phase=Stopped(reason)), forget
-        case Starting() | Running():
-            return moves.terminate(unit, unit.phase, then, reason, now)
-        case Stopping(then="forget"):
-            return unit, ()
-        case Stopping():
-            return moves.redirect(unit, unit.phase, then, reason), ()
-        case _:
-            assert_never(unit.phase)
-
-
-# What became of the manifest.
-
-
-def _on_manifest(unit: Unit, event: ev.Manifest, now: float) -> Step:
-    match event:
-        case ev.SpecAccepted(spec=spec):
-            return _on_spec_accepted(unit, spec, now)
-        case ev.SpecBroken():
-            return _on_spec_broken(unit, event), ()
-        case ev.Removed():
-            return _to_rest(unit, "forget", "its folder was removed", now)
-        case _:
-            assert_never(event)
-
-
-def _on_spec_accepted(unit: Unit, spec: UnitSpec, now: float) -> Step:
-    """A changed manifest begins a clean history; an unchanged one only ends a complaint."""
-    known = replace(unit, spec=spec, config_error=None)
-    if unit.spec is not None and unit.spec.checksum == spec.checksum:
-        return _kept(known), ()
-    return _on_spec_changed(replace(known, history=CLEAN), now)
-
-
-def _on_spec_changed(unit: Unit, now: float) -> Step:
-    match unit.phase:
-        case Invalid() | Stopped() if not unit.wanted:
-            return replace(unit, phase=Stopped("stopped by an operator")), ()
-        case Invalid() | Stopped() | Backoff() | Failed():
-            return moves.wait(unit, now, "its manifest was read")
-        case Starting() | Running():
-            return moves.terminate(unit, unit.phase, "start", "its manifest changed", now)
-        case Stopping(then="recover"):
-            return moves.redirect(unit, unit.phase, "start", "its manifest changed"), ()
-        case Waiting() | Stopping():
-            return _kept(unit), ()
-        case _:
-            assert_never(unit.phase)
-
-
-def _on_spec_broken(unit: Unit, event: ev.SpecBroken) -> Unit:
-    """Only a unit that has nothing good to run becomes invalid."""
-    unit = replace(unit, config_error=event.problem)
-    if unit.spec is None:
-        return replace(unit, phase=Invalid(event.problem, event.config_path))
-    return _kept(unit)
-
-
-def _kept(unit: Unit) -> Unit:
-    """A folder that came back while its unit was on the way out keeps the unit."""
-    match unit.phase:
-        case Stopping(then="forget"):
-            then: Then = "start" if unit.wanted else "rest"
-            return moves.redirect(unit, unit.phase, then, "its folder came back")
-        case _:
-            return unit
-
-
-# What the process did.
-
-
-def _on_process(unit: Unit, event: ev.Process, now: float, jitter: float) -> Step:
-    match event, unit.phase:
-        case ev.Spawned(pid=pid), Starting(pid=None) as phase:
-            return replace(unit, phase=replace(phase, pid=pid)), ()
-        case ev.Spawned(pid=pid), Stopping(pid=None) as phase:
-            return _on_late_spawned(unit, replace(phase, pid=pid), now)
+    match event, one:
+        case ev.Spawned(pid=pid), (Starting(pid=None) | Leaving(pid=None)):
+            return _on_spawned(unit, one, pid, now)
         case ev.BecameReady(), Starting(pid=int(pid)):
-            return moves.run(unit, pid, now, jitter)
-        case ev.SpawnFailed() as end, (Starting(pid=None) | Stopping(pid=None)):
-            return _on_ended(unit, end, now, jitter)
-        case ev.Exited() as end, _:
-            return _on_ended(unit, end, now, jitter)
-        case ev.Spawned() | ev.SpawnFailed() | ev.BecameReady(), _:
-            return unit, ()
+            return moves.run(unit, one, pid, now, jitter)
+        case ev.SpawnFailed(), (Starting(pid=None) | Leaving(pid=None)):
+            return _on_ended(unit, one, ending_of(event, one, now), now, jitter)
+        case ev.Exited(), _:
+            return _on_ended(unit, one, ending_of(event, one, now), now, jitter)
+        case ev.StartTimeElapsed(), Starting():
+            return _on_late(unit, one, now, jitter)
+        case ev.SlotTimeElapsed(), Starting():
+            return _placed(unit, replace(one, early=False)), ()
+        case _, Running() if isinstance(event, ev.Health):
+            return vitals.on_health(unit, one, event, now, jitter)
         case _:
-            assert_never(event)
+            return unit, ()
 
 
-def _on_late_spawned(unit: Unit, phase: Stopping, now: float) -> Step:
-    """A launch that a stop has overtaken is ended as soon as there is something to end."""
-    end = do.Kill if now >= phase.deadline else do.Terminate
-    return replace(unit, phase=phase), (end(unit.generation),)
-
-
-def _on_ended(unit: Unit, event: ev.SpawnFailed | ev.Exited, now: float, jitter: float) -> Step:
-    ended = ending_of(event, unit, now)
-    gone = replace(unit, ended=ended)
+def _on_backoff_elapsed(unit: Unit, event: ev.BackoffElapsed, now: float) -> Step:
     match unit.phase:
-        case Running() if _is_finished(unit, ended):
-            return replace(gone, phase=Stopped("finished with exit code 0")), ()
-        case Starting() | Running():
-            return moves.after_failure(gone, ended.reason, now, jitter)
-        case Stopping():
-            return moves.after_stop(gone, unit.phase, now, jitter)
-        case Invalid() | Stopped() | Waiting() | Backoff() | Failed():
-            return unit, ()
+        case Backoff(reason=reason) | Failed(reason=reason, retry_at=float()):
+            is_its_own = event.generation == unit.generation
+            return moves.wait(unit, now, reason) if is_its_own else (unit, ())
         case _:
-            assert_never(unit.phase)
+            return unit, ()
 
 
-def _is_finished(unit: Unit, ended: Ended) -> bool:
+def _on_spawned(unit: Unit, one: Starting | Leaving, pid: int, now: float) -> Step:
+    """A launch that a stop has overtaken is ended as soon as there is something to end."""
+    if isinstance(one, Starting):
+        return _placed(unit, replace(one, pid=pid)), ()
+    leaving = tuple(replace(it, pid=pid) if it is one else it for it in unit.leaving)
+    end = do.Kill if one.killed or now >= one.deadline else do.Terminate
+    return replace(unit, leaving=leaving), (end(one.generation),)
+
+
+def _placed(unit: Unit, new: Starting) -> Unit:
+    """The process that starts, back in its place."""
+    phase = unit.phase
+    return replace(unit, phase=replace(phase, new=new) if isinstance(phase, Replacing) else new)
+
+
+def _on_ended(unit: Unit, one: Process, ended: Ended, now: float, jitter: float) -> Step:
+    gone = replace(unit, ended=ended)
+    match one:
+        case Leaving():
+            return replace(gone, leaving=tuple(it for it in unit.leaving if it is not one)), ()
+        case Starting():
+            return _on_start_failed(gone, ended.reason, now, jitter)
+        case Running() if unit.phase is one and _is_finished(unit, one, ended):
+            return replace(gone, phase=Stopping(now, "rest", "finished with exit code 0")), ()
+        case Running():
+            return moves.after_loss(gone, ended.reason, now, jitter)
+        case _:
+            assert_never(one)
+
+
+def _is_finished(unit: Unit, one: Running, ended: Ended) -> bool:
     """Whether it served, then ended by itself and well, and may stay down.
 
     A SIGTERM that was not ours is no good end: clients would be refused.
     """
-    return ended.code == 0 and policy_of(unit).restart != "always"
+    return ended.code == 0 and not one.renew and policy_of(unit).restart != "always"
 
 
-# What its health is.
+def _on_late(unit: Unit, one: Starting, now: float, jitter: float) -> Step:
+    """It took too long to be ready; nothing is gained by waiting for its death."""
+    unit, effects = moves.cut(unit, one, LATE, now)
+    unit, more = _on_start_failed(unit, LATE, now, jitter)
+    return unit, effects + more
 
 
-def _on_health(unit: Unit, event: ev.Health, now: float, jitter: float) -> Step:
-    match event, unit.phase:
-        case ev.ProbeTimeElapsed(), Running():
-            return unit, (do.Probe(unit.generation),)
-        case ev.ProbePassed(), Running() as phase:
-            healthy = replace(unit, phase=replace(phase, misses=0))
-            return healthy, (moves.arm_probe(unit, 0, now, jitter),)
-        case ev.ProbeFailed(reason=reason), Running() as phase:
-            return _on_miss(unit, phase, reason, now, jitter)
-        case ev.StabilityElapsed(), Running(misses=0):
-            return replace(unit, history=CLEAN), ()
-        case ev.StabilityElapsed(), Running():
-            return unit, (do.Arm("stable", now + STABLE_AFTER, unit.generation),)
-        case _:
-            return unit, ()
-
-
-def _on_miss(unit: Unit, phase: Running, reason: str, now: float, jitter: float) -> Step:
-    misses = phase.misses + 1
-    if not is_hung(misses, policy_of(unit).probe_failures):
-        doubtful = replace(unit, phase=replace(phase, misses=misses))
-        return doubtful, (moves.arm_probe(unit, misses, now, jitter),)
-    why = f"it did not answer {misses} probes in a row: {reason}"
-    return moves.terminate(unit, phase, "recover", why, now, HUNG_GRACE)
-
-
-# What time it is.
-
-
-def _on_deadline(unit: Unit, event: ev.Deadline, now: float) -> Step:
-    match event, unit.phase:
-        case ev.StartTimeElapsed(), Starting() as phase:
-            return moves.kill_start(unit, phase, now)
-        case ev.SlotTimeElapsed(), Starting() as phase:
-            return replace(unit, phase=replace(phase, early=False)), ()
-        case ev.StopTimeElapsed(), Stopping() as phase:
-            return moves.kill(unit, phase, now)
-        case ev.BackoffElapsed(), Backoff(reason=reason):
-            return moves.wait(unit, now, reason)
-        case ev.BackoffElapsed(), Failed(reason=reason, retry_at=float()):
-            return moves.wait(unit, now, reason)
-        case _:
-            return unit, ()
+def _on_start_failed(unit: Unit, reason: str, now: float, jitter: float) -> Step:
+    """What was being started will not serve, whether it is gone already or still leaving."""
+    if isinstance(unit.phase, Replacing):
+        return moves.keep_old(unit, unit.phase.old, reason), ()
+    if moves.must_be_alone(unit):
+        return replace(unit, phase=Stopping(now, "recover", reason)), ()
+    return moves.after_failure(unit, reason, now, jitter)

@@ -2,8 +2,11 @@
 
 Each phase carries the data that only it can have, so that a unit that runs
 without a process, or waits without a deadline, cannot be written down. All
-times are monotonic seconds. The generation stands in the unit alone: it names
-the unit's newest process, and grows by one with each start.
+times are monotonic seconds.
+
+A process belongs to exactly one place: the phase (one that starts, one that
+serves) or `Unit.leaving` (those that were told to go). Its generation is its
+name; `Unit.generation` is the last one that was given out.
 """
 
 from typing import Literal, assert_never
@@ -13,8 +16,8 @@ from msgspec import Struct
 from atoll_supervisor.core.restarts import CLEAN, History
 from atoll_supervisor.core.spec import Policy, UnitSpec
 
-Then = Literal["rest", "start", "recover", "forget"]
-"""What follows a stop: nothing, a new start, a restart on the unit's account, removal."""
+Then = Literal["rest", "start", "recover", "sleep", "forget"]
+"""What follows a stop: nothing, a new start, a restart on the unit's account, sleep, removal."""
 
 
 class Invalid(Struct, frozen=True):
@@ -30,6 +33,13 @@ class Stopped(Struct, frozen=True):
     reason: str
 
 
+class Asleep(Struct, frozen=True):
+    """No process, the socket held: the first client to come wakes it (scale to zero)."""
+
+    since: float
+    reason: str
+
+
 class Waiting(Struct, frozen=True):
     """To be started as soon as its dependencies and the start limit allow."""
 
@@ -41,32 +51,48 @@ class Starting(Struct, frozen=True):
     """A process was asked for and is not ready yet.
 
     `pid` is None until the launch is confirmed. `early` tells that it counts
-    towards the number of units that may start at once.
+    towards the number of units that may start at once. `checksum` is that of the
+    specification it was launched with.
     """
 
+    generation: int
     since: float
     deadline: float
     pid: int | None = None
     early: bool = True
+    checksum: str = ""
 
 
 class Running(Struct, frozen=True):
-    """The process said that it is ready; `misses` are failed probes in a row."""
+    """The process said that it is ready; `misses` are failed probes in a row.
 
+    `used` is when it last had something to do, `busy` whether it has now.
+    `renew` is why it is to be replaced when its turn comes, "" when it is not;
+    `note` is why its replacement failed. `checksum` as in `Starting`.
+    """
+
+    generation: int
     pid: int
     since: float
     misses: int = 0
+    used: float = 0.0
+    busy: bool = False
+    renew: str = ""
+    note: str = ""
+    checksum: str = ""
+
+
+class Replacing(Struct, frozen=True):
+    """Make-before-break: `old` serves until `new` is ready on the same socket."""
+
+    old: Running
+    new: Starting
 
 
 class Stopping(Struct, frozen=True):
-    """The process was told to go; at `deadline` its whole tree is killed.
+    """Every process was told to go (see `Unit.leaving`); `then` follows when all are gone."""
 
-    `pid` is None while the launch that was overtaken is not confirmed.
-    """
-
-    pid: int | None
     since: float
-    deadline: float
     then: Then
     reason: str
 
@@ -85,52 +111,48 @@ class Failed(Struct, frozen=True):
     retry_at: float | None
 
 
-Phase = Invalid | Stopped | Waiting | Starting | Running | Stopping | Backoff | Failed
-Live = Starting | Running | Stopping
-"""The phases that own exactly one process (or one launch under way)."""
+Phase = (
+    Invalid
+    | Stopped
+    | Asleep
+    | Waiting
+    | Starting
+    | Running
+    | Replacing
+    | Stopping
+    | Backoff
+    | Failed
+)
 
-PhaseWord = Literal["invalid", "stopped", "starting", "running", "stopping", "backoff", "failed"]
-
-
-def word_of(phase: Phase) -> PhaseWord:
-    """The phase as the API shows it; waiting for a turn to start counts as starting."""
-    match phase:
-        case Invalid():
-            return "invalid"
-        case Stopped():
-            return "stopped"
-        case Waiting() | Starting():
-            return "starting"
-        case Running():
-            return "running"
-        case Stopping():
-            return "stopping"
-        case Backoff():
-            return "backoff"
-        case Failed():
-            return "failed"
-        case _:
-            assert_never(phase)
+PhaseWord = Literal[
+    "invalid",
+    "stopped",
+    "asleep",
+    "starting",
+    "running",
+    "draining",
+    "stopping",
+    "backoff",
+    "failed",
+]
 
 
-def reason_of(phase: Phase) -> str:
-    """Why the unit is where it is, in words for a person; "" when it just starts or runs."""
-    match phase:
-        case Invalid(problem=problem):
-            return problem
-        case Starting() | Running():
-            return ""
-        case _:
-            return phase.reason
+class Leaving(Struct, frozen=True):
+    """A process that was told to go; at `deadline` its whole tree is killed (again).
+
+    `pid` is None while the launch that was overtaken is not confirmed. `reason` is
+    why it was told.
+    """
+
+    generation: int
+    pid: int | None
+    deadline: float
+    killed: bool = False
+    reason: str = ""
 
 
-def keeps_socket(phase: Phase) -> bool:
-    """Whether clients that connect now are to wait for the unit rather than be refused."""
-    match phase:
-        case Invalid() | Stopped() | Failed(retry_at=None) | Stopping(then="rest" | "forget"):
-            return False
-        case _:
-            return True
+Process = Starting | Running | Leaving
+"""One process of a unit, or its launch, by what it is there for."""
 
 
 class Ended(Struct, frozen=True):
@@ -152,6 +174,7 @@ class Unit(Struct, frozen=True, kw_only=True):
 
     slug: str
     phase: Phase = Stopped("discovered")
+    leaving: tuple[Leaving, ...] = ()
     spec: UnitSpec | None = None
     wanted: bool = True
     generation: int = 0
@@ -161,14 +184,106 @@ class Unit(Struct, frozen=True, kw_only=True):
     config_error: str | None = None
 
 
+def word_of(unit: Unit) -> PhaseWord:
+    """The phase as the API shows it; waiting for a turn to start counts as starting.
+
+    A unit that stops is draining until the first of its processes has to be killed.
+    """
+    match unit.phase:
+        case Invalid():
+            return "invalid"
+        case Stopped():
+            return "stopped"
+        case Asleep():
+            return "asleep"
+        case Waiting() | Starting():
+            return "starting"
+        case Running() | Replacing():
+            return "running"
+        case Stopping():
+            return "stopping" if any(one.killed for one in unit.leaving) else "draining"
+        case Backoff():
+            return "backoff"
+        case Failed():
+            return "failed"
+        case _:
+            assert_never(unit.phase)
+
+
+def reason_of(phase: Phase) -> str:
+    """Why the unit is where it is, in words for a person; "" when it just starts or runs."""
+    match phase:
+        case Invalid(problem=problem):
+            return problem
+        case Starting():
+            return ""
+        case Running():
+            return phase.note or phase.renew
+        case Replacing():
+            return phase.old.renew
+        case _:
+            return phase.reason
+
+
+def keeps_socket(phase: Phase) -> bool:
+    """Whether clients that connect now are to wait for the unit rather than be refused."""
+    match phase:
+        case Invalid() | Stopped() | Failed(retry_at=None) | Stopping(then="rest" | "forget"):
+            return False
+        case _:
+            return True
+
+
 def is_live(unit: Unit) -> bool:
     """Whether a process of the unit exists or is being launched."""
-    return isinstance(unit.phase, Live)
+    return bool(unit.leaving) or isinstance(unit.phase, Starting | Running | Replacing)
+
+
+def serving(unit: Unit) -> Running | None:
+    """The process that serves, also while its successor starts."""
+    match unit.phase:
+        case Running() as running:
+            return running
+        case Replacing(old=old):
+            return old
+        case _:
+            return None
+
+
+def processes(unit: Unit) -> tuple[Process, ...]:
+    """Every process of the unit, those that leave first, then as they were launched."""
+    match unit.phase:
+        case Starting() | Running() as one:
+            return (*unit.leaving, one)
+        case Replacing(old=old, new=new):
+            return (*unit.leaving, old, new)
+        case _:
+            return unit.leaving
+
+
+def process_of(unit: Unit, generation: int) -> Process | None:
+    """The unit's process of that generation, None when it has no such process any more."""
+    return next((one for one in processes(unit) if one.generation == generation), None)
+
+
+def shown(unit: Unit) -> Process | None:
+    """The process that the lists show: what serves, else starts, else leaves."""
+    if (running := serving(unit)) is not None:
+        return running
+    of_all = processes(unit)
+    return of_all[-1] if of_all else None
 
 
 def pid_of(unit: Unit) -> int | None:
-    """The pid of the unit's process, None when there is none (yet)."""
-    return unit.phase.pid if isinstance(unit.phase, Live) else None
+    """The pid that the lists show, None without a process or before it is known."""
+    one = shown(unit)
+    return one.pid if one else None
+
+
+def generation_of(unit: Unit) -> int:
+    """The generation of the process that the lists show, else the last one given out."""
+    one = shown(unit)
+    return one.generation if one else unit.generation
 
 
 def policy_of(unit: Unit) -> Policy:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from atoll_supervisor.core.events import Event, Removed, SpecAccepted, SpecBroken
-from atoll_supervisor.core.phases import Invalid, Stopping, Unit
+from atoll_supervisor.core.phases import Invalid, Stopping, Unit, serving
 from atoll_supervisor.core.spec import UnitSpec
 
 
@@ -64,7 +64,13 @@ def _news(
 def _has(unit: Unit | None, spec: UnitSpec) -> bool:
     if unit is None or _is_leaving(unit):
         return False
-    return unit.spec == spec and unit.config_error is None
+    return unit.spec == spec and (unit.config_error is None or _was_tried(unit))
+
+
+def _was_tried(unit: Unit) -> bool:
+    """Whether what is complained of is not the file, but that it did not start."""
+    running = serving(unit)
+    return running is not None and unit.config_error == running.note
 
 
 def _knows(unit: Unit | None, broken: Broken) -> bool:

@@ -20,7 +20,8 @@ class LastExit(Struct, frozen=True):
 class Row(Struct, frozen=True, kw_only=True):
     """One unit; times RFC 3339 with zone, sizes in bytes.
 
-    The last three are Flock's, of `GET /agents` only.
+    `generation` is that of the process whose pid is shown. `limits` tells what
+    enforces each of its `[resources]`. The last three are Flock's, of `GET /agents` only.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row(Struct, frozen=True, kw_only=True):
     checksum: str
     generation: int
     instance_id: str | None
+    limits: dict[str, str]
     input_schema: str | None = None
     output_schema: str | None = None
     hand_off: str | None = None

@@ -16,7 +16,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     """How a unit is kept running; times in seconds (DESIGN section 4 and `[deployment]`).
 
     `restart_delay` is the first back-off; None means the usual one. A probe
-    counts as failed after `probe_failures` failures in a row.
+    counts as failed after `probe_failures` failures in a row. `idle_timeout` 0 means
+    that it never sleeps. `overlap` tells whether two processes of the unit may
+    live side by side while one takes over from the other.
     """
 
     restart: Restart = "on-failure"
@@ -27,6 +29,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     stop_timeout: float = 30.0
     probe_interval: float = 30.0
     probe_failures: int = 3
+    idle_timeout: float = 0.0
+    overlap: bool = True
 
 
 class Card(Struct, frozen=True, kw_only=True):

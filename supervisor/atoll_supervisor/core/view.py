@@ -7,18 +7,22 @@ from msgspec import Struct
 
 from atoll.config.loopback import authority
 from atoll_supervisor.core.phases import (
+    Asleep,
     Backoff,
     Ended,
     Failed,
     Invalid,
+    Replacing,
     Running,
     Starting,
     Stopped,
     Stopping,
     Unit,
     Waiting,
+    generation_of,
     pid_of,
     reason_of,
+    serving,
     word_of,
 )
 from atoll_supervisor.core.row import LastExit, Row, Status
@@ -29,7 +33,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """What was observed of a unit's running process; None and "" mean not known.
 
     `model` and `backend` are what the agent really chose. `rss_bytes` is of
-    the main process.
+    the main process. `limits` tells what enforces each limit asked for.
     """
 
     model: str = ""
@@ -38,6 +42,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     cpu_percent: float | None = None
     rss_bytes: int | None = None
     in_flight: int | None = None
+    limits: dict[str, str] = {}
 
 
 class Clock(Struct, frozen=True):
@@ -57,13 +62,17 @@ class Clock(Struct, frozen=True):
 
 
 def status_of(unit: Unit) -> Status:
-    """The public status word; a unit that will start by itself counts as starting."""
+    """The public status word.
+
+    A unit that will start by itself counts as starting, and one that sleeps as
+    running: it answers at its port.
+    """
     match unit.phase:
         case Waiting() if unit.ended is None:
             return "discovered"
         case Waiting() | Starting() | Backoff():
             return "starting"
-        case Running():
+        case Running() | Replacing() | Asleep() | Stopping(then="sleep"):
             return "running"
         case Stopping(then="start" | "recover"):
             return "starting"
@@ -79,12 +88,13 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
     """The unit's row; without a process nothing of `seen` but its model is shown."""
     seen = seen if pid_of(unit) else Seen(model=seen.model, backend=seen.backend)
     spec, card = unit.spec, unit.spec.card if unit.spec else Card()
-    since = unit.phase.since if isinstance(unit.phase, Running) else None
+    running = serving(unit)
+    since = running.since if running else None
     return Row(
         name=spec.name if spec else unit.slug,
         slug=unit.slug,
         status=status_of(unit),
-        phase=word_of(unit.phase),
+        phase=word_of(unit),
         reason=reason_of(unit.phase),
         port=port,
         pid=pid_of(unit),
@@ -104,8 +114,9 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         in_flight=seen.in_flight,
         config_path=_config_path(unit),
         checksum=spec.checksum if spec else "",
-        generation=unit.generation,
+        generation=generation_of(unit),
         instance_id=seen.instance_id,
+        limits=seen.limits,
         input_schema=card.input_schema,
         output_schema=card.output_schema,
         hand_off=card.hand_off,

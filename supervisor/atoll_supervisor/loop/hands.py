@@ -1,80 +1,184 @@
-"""Performs effects on the real machine; what comes of them comes back as events."""
+"""Performs effects through the keeper; what the keeper tells of them comes back as events."""
 
 import asyncio
-import errno
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from atoll.adapters.listening import port_holder
+from msgspec import Struct
+
 from atoll_supervisor.core import effects as do
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core.view import Seen
+from atoll_supervisor.keeper.protocol import (
+    Command,
+    Forget,
+    Held,
+    How,
+    Process,
+    Signal,
+    State,
+    Synced,
+    Template,
+    Welcome,
+)
+from atoll_supervisor.loop.holding import Holding
+from atoll_supervisor.loop.news import news, taken_over, unheard, used
 from atoll_supervisor.loop.port_table import PortTable
+from atoll_supervisor.loop.probing import Probing
 from atoll_supervisor.loop.timers import Timers
 from atoll_supervisor.shell.blueprint import Blueprint
-from atoll_supervisor.shell.output import Pump
-from atoll_supervisor.shell.probe import Prober
-from atoll_supervisor.shell.sockets import Sockets
-from atoll_supervisor.shell.spawn import Child, Exited, Launcher, Notice, Ready
-from atoll_supervisor.shell.stats import Sampler
+from atoll_supervisor.shell.keeper_link import KeeperLink
+from atoll_supervisor.shell.own_port import UNIT as OWN_PORT
+from atoll_supervisor.shell.stats import Sampler, Usage
 
-_ITS_OWN_DOING = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
-"""Signals that a process brings upon itself, so that its last words explain them."""
+KEEPER_LOST = "the keeper was lost"
 
-Post = Callable[[str, ev.Event], None]
-Recorded = Callable[[str, do.Record], None]
+News = tuple[str, ev.Event]
+
+
+class Ears(Struct, frozen=True):
+    """Whom the hands tell what, and whom they ask for a unit's memo."""
+
+    post: Callable[[Iterable[News]], None]
+    record: Callable[[str, do.Record], object]
+    memo: Callable[[str], str]
 
 
 class Hands:
-    """Everything the loop touches: processes, sockets, output, probes, timers."""
+    """Everything the loop touches: processes and sockets (by the keeper), probes, timers."""
 
-    def __init__(
-        self, host: str, ports: PortTable, logs: Path, post: Post, recorded: Recorded
-    ) -> None:
+    def __init__(self, host: str, ports: PortTable, logs: Path, ears: Ears) -> None:
         self.blueprints: dict[str, Blueprint] = {}
         self.ports = ports
         self.sampler = Sampler()
+        self.template = Template("none")
+        self.template_told = asyncio.Event()
         self._host = host
         self._logs = logs
-        self._post = post
-        self._recorded = recorded
-        self._launcher = Launcher()
-        self._sockets = Sockets()
-        self._timers = Timers(post)
-        self._children: dict[str, Child] = {}
-        self._pumps: dict[str, Pump] = {}
-        self._faults: dict[str, str] = {}
-        self._probers: dict[str, Prober] = {}
-        self._probes: set[asyncio.Task[None]] = set()
+        self._ears = ears
+        self._link: KeeperLink | None = None
+        self._holding = Holding(host, ports, self.send, self._launchable, self._wakes, self._moved)
+        self._probing = Probing(self._post)
+        self._timers = Timers(self._post, self._catch_up)
+        self._processes: dict[str, dict[int, Process]] = {}
+        self._learned = False
+        self._unsent: list[tuple[str, int]] = []
+
+    # The keeper
+
+    def link_to(self, link: KeeperLink) -> None:
+        """Work through this link from now on; its keeper holds nothing yet."""
+        self._link = link
+        self._holding.reset()
+
+    def adopt(self, link: KeeperLink, states: Sequence[State]) -> tuple[str, ...]:
+        """Take over what an earlier daemon left with the keeper; the same states are to be `told`.
+
+        Says which units listen on another address than they should.
+        """
+        self._link = link
+        for state in states:
+            if isinstance(state, Process):
+                known = taken_over(state)
+                self._processes.setdefault(state.unit, {})[state.generation] = known
+                self._sample(state.unit)
+        held = [s for s in states if isinstance(s, Held) and s.held and s.unit != OWN_PORT]
+        self.ports.keep({state.unit: state.port for state in held})
+        return tuple(state.unit for state in held if not self._holding.adopt(state))
+
+    def learn(self, blueprints: Mapping[str, Blueprint]) -> tuple[News, ...]:
+        """Work by these from now on; says how units that may sleep now have been used."""
+        sleepless = [slug for slug in blueprints if not self._sleeps(slug)]
+        self._learned = True
+        self.blueprints.update(blueprints)
+        self.ports.wish({slug: b.spec.fixed_port for slug, b in blueprints.items() if b.needs_port})
+        return tuple(
+            (slug, used(state))
+            for slug in sleepless
+            if self._sleeps(slug)
+            for state in self._processes.get(slug, {}).values()
+        )
+
+    def resume(self, units: Collection[str]) -> None:
+        """Send the launches that waited for a keeper or a manifest; close what is nobody's."""
+        self._holding.sweep(units)
+        unsent, self._unsent = self._unsent, []
+        for slug, generation in unsent:
+            self._spawn(slug, generation)
+
+    def told(self, states: Sequence[State]) -> None:
+        """Make events of what the keeper told together."""
+        events: list[News] = []
+        for state in states:
+            match state:
+                case Process():
+                    events += ((state.unit, event) for event in self._changed(state))
+                case Held():
+                    self._holding.told(state)
+                case Template():
+                    self.template = state
+                    self.template_told.set()
+                case Welcome() | Synced():
+                    pass
+                case _:
+                    assert_never(state)
+        self._ears.post(events)
+
+    def lost(self) -> tuple[int, ...]:
+        """The keeper is gone, and every process with it: the pids, for whoever waits for that."""
+        self._link = None
+        self._probing.close()
+        self.template = Template("none")
+        every = (state for states in self._processes.values() for state in states.values())
+        return tuple(state.pid for state in every if state.pid and state.stage != "gone")
+
+    def bury(self) -> None:
+        """Tell the ends of all that died with a keeper."""
+        self.told(
+            [
+                state._replace(stage="gone", signal="SIGKILL", reason=KEEPER_LOST)
+                for states in list(self._processes.values())
+                for state in list(states.values())
+            ]
+        )
+
+    def send(self, command: Command) -> None:
+        """Send a command; without a keeper there is nothing that it could be for."""
+        if self._link is not None:
+            self._link.send(command)
+
+    # The machine
 
     def perform(self, slug: str, effect: do.Effect) -> None:
-        """Do what the machine asked for; never raises."""
+        """Do what the machine asked for; raises nothing but faults of this program."""
         match effect:
             case do.Spawn(generation):
                 self._spawn(slug, generation)
             case do.Terminate(generation):
-                self._end_prober(slug)  # its kept connection would make the drain wait
-                if child := self._child(slug, generation):
-                    child.terminate()
+                self._probing.end((slug, generation))
+                self._signal(slug, generation, "term")
             case do.Kill(generation):
-                if child := self._child(slug, generation):
-                    child.kill_tree()
+                self._signal(slug, generation, "kill")
             case do.Probe(generation):
-                self._start_probe(slug, generation)
+                self._probe(slug, generation)
             case do.HoldSocket():
-                self._hold(slug)
+                if self.ports.is_wished(slug):
+                    self._holding.hold(slug)
             case do.ReleaseSocket():
-                self._sockets.release(slug)
+                self._holding.release(slug)
+            case do.WatchSocket():
+                self._holding.watch(slug)
             case do.Arm():
                 self._timers.arm(slug, effect)
             case do.Disarm(timer):
                 self._timers.disarm(slug, timer)
             case do.Record():
-                self._recorded(slug, effect)
+                self._ears.record(slug, effect)
             case do.Forget():
-                self._forget(slug)
+                self.ports.forget(slug)
+                self.blueprints.pop(slug, None)
             case _:
                 assert_never(effect)
 
@@ -82,132 +186,126 @@ class Hands:
         """The live log file of a unit."""
         return self._logs / f"{slug}.log"
 
-    def seen(self, slug: str) -> Seen:
-        """What is known of the unit's process without asking it."""
-        child = self._children.get(slug)
-        usage = self.sampler.snapshot.get(slug)
-        return Seen(
-            instance_id=child.instance if child else None,
-            cpu_percent=usage.cpu_percent if usage else None,
-            rss_bytes=usage.rss_bytes if usage else None,
-        )
+    def process(self, slug: str, generation: int | None) -> Process | None:
+        """The last that the keeper told of a process."""
+        return self._processes.get(slug, {}).get(generation or 0)
 
-    def tidy(self) -> None:
-        """End and bury what ended units left behind; to be called now and then."""
-        self._launcher.kill_unowned()
-        self._launcher.reap_orphans()
+    def is_forked(self, slug: str) -> bool:
+        """Whether the unit's processes are made from the template."""
+        blueprint = self.blueprints.get(slug)
+        return blueprint is not None and blueprint.via == "fork"
+
+    def kill(self, slug: str) -> None:
+        """End every process of the unit at once."""
+        for generation in self._processes.get(slug, {}):
+            self._signal(slug, generation, "kill")
 
     def close(self) -> None:
-        """At the very end: nothing of the fleet is left on the machine."""
-        self._launcher.kill_strays()
-        self._sockets.close()
+        """Let go of everything but the keeper and what it has."""
+        self._probing.close()
+        self._timers.close()
         self.sampler.close()
-        for pump in self._pumps.values():
-            pump.close()
 
-    def _child(self, slug: str, generation: int) -> Child | None:
-        child = self._children.get(slug)
-        return child if child and child.spec.generation == generation else None
+    # inside
+
+    def _post(self, slug: str, event: ev.Event) -> None:
+        self._ears.post([(slug, event)])
+
+    def _catch_up(self) -> None:
+        """Hear what the keeper has told meanwhile, before something is decided by the clock."""
+        if self._link is not None:
+            self._link.read()
 
     def _spawn(self, slug: str, generation: int) -> None:
-        if fault := self._faults.get(slug, ""):
-            self._post(slug, ev.SpawnFailed(generation, fault))
-            return
-        blueprint = self.blueprints[slug]
-        port = self.ports.port_of(slug)
-        spec = blueprint.launch_spec(generation, secrets.token_hex(16), port)
+        blueprint = self.blueprints.get(slug)
+        if self._link is None or not (blueprint or self._learned):
+            self._unsent.append((slug, generation))
+        elif blueprint is None:  # a unit that was taken over, with a manifest that is broken
+            self._launchable(slug, generation, "there is no good manifest to start it by")
+        elif blueprint.needs_port:
+            self._holding.launch(slug, generation)
+        else:
+            self._launchable(slug, generation, "")
+
+    def _launchable(self, slug: str, generation: int, fault: str) -> None:
+        """Send the launch, now that its socket is held; or tell why it is not."""
         try:
-            child = self._launcher.launch(
-                spec, self._sockets.get(slug), self._pump(slug), self._notice
-            )
+            if not fault:
+                self._launch(slug, generation)
         except OSError as error:
-            reason = f"cannot start {spec.argv[0]}: {error.strerror}"
-            self._post(slug, ev.SpawnFailed(generation, reason))
+            fault = error.strerror or str(error)
+        if fault:
+            self._post(slug, ev.SpawnFailed(generation, fault))
+
+    def _launch(self, slug: str, generation: int) -> None:
+        if self._link is None:
+            self._unsent.append((slug, generation))
             return
-        self._children[slug] = child
-        self._new_prober(child, blueprint)
-        self.sampler.watch(slug, child.pid)
-        self._post(slug, ev.Spawned(generation, child.pid))
+        blueprint, port, memo = self.blueprints[slug], self.ports.port_of(slug), self._ears.memo
+        instance = secrets.token_hex(16)
+        self._link.send(blueprint.launch(generation, instance, self.log_of(slug), port, memo(slug)))
 
-    def _notice(self, notice: Notice) -> None:
-        match notice:
-            case Ready(unit, generation):
-                self._post(unit, ev.BecameReady(generation))
-            case Exited(unit, generation, code, signal):
-                if self._child(unit, generation):
-                    del self._children[unit]
-                    self._end_prober(unit)
-                    self.sampler.forget(unit)
-                reason = self._last_words(unit) if code or signal in _ITS_OWN_DOING else ""
-                self._post(unit, ev.Exited(generation, code, signal, reason))
-            case _:
-                assert_never(notice)
+    def _signal(self, slug: str, generation: int, how: How) -> None:
+        self.send(Signal(slug, generation, how))
 
-    def _last_words(self, slug: str) -> str:
-        """The last line on standard error, which for a Python traceback is the exception."""
-        said = self._pump(slug).last_errors
-        return said[-1] if said else ""
+    def _probe(self, slug: str, generation: int) -> None:
+        state, blueprint = self.process(slug, generation), self.blueprints.get(slug)
+        if state is not None and blueprint is not None:
+            address = blueprint.address(self._host, self.ports.port_of(slug))
+            instance = state.instance if blueprint.needs_port else ""
+            self._probing.start((slug, generation), address, instance)
 
-    def _pump(self, slug: str) -> Pump:
-        if slug not in self._pumps:
-            self._pumps[slug] = Pump(self.log_of(slug))
-        return self._pumps[slug]
+    def _changed(self, state: Process) -> Iterable[ev.Event]:
+        slug, generation = state.unit, state.generation
+        processes = self._processes.setdefault(slug, {})
+        was = processes.get(generation) or unheard(state)
+        processes[generation] = state
+        if state.stage == "gone":
+            self._gone(slug, generation)
+        if (was.stage, was.pid) != (state.stage, state.pid):
+            self._sample(slug)
+        return tuple(news(was, state, use=self._sleeps(slug)))
 
-    def _hold(self, slug: str) -> None:
-        """Bind the unit's port; an automatic one that a stranger holds moves on."""
-        self._faults.pop(slug, None)
-        if not self.blueprints[slug].needs_port:
-            return
-        while (port := self.ports.port_of(slug)) is not None:
-            try:
-                self._sockets.hold(slug, self._host, port)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or self.ports.is_fixed(slug):
-                    self._faults[slug] = _port_fault(port, error)
-                    return
-                self._moved(slug, port)
-            else:
-                return
-        self._faults[slug] = self.ports.problem_of(slug)
+    def _gone(self, slug: str, generation: int) -> None:
+        self._probing.end((slug, generation))
+        self.send(Forget(slug, generation))
+        processes = self._processes[slug]
+        del processes[generation]
+        if not processes:
+            del self._processes[slug]
 
-    def _moved(self, slug: str, port: int) -> None:
-        holder = port_holder(port)
-        self.ports.give_up(port)
-        cause = f"port {port} is in use{f' by {holder}' if holder else ''}; took the next free one"
-        self._recorded(slug, do.Record("starting", "starting", cause, 0))
+    def _sleeps(self, slug: str) -> bool:
+        blueprint = self.blueprints.get(slug)
+        return blueprint is not None and blueprint.spec.policy.idle_timeout > 0
 
-    def _start_probe(self, slug: str, generation: int) -> None:
-        if self._child(slug, generation) and (prober := self._probers.get(slug)):
-            task = asyncio.get_running_loop().create_task(self._probe(slug, generation, prober))
-            self._probes.add(task)
-            task.add_done_callback(self._probes.discard)
+    def _sample(self, slug: str) -> None:
+        """Watch what serves, else what starts."""
+        living = [state for state in self._processes.get(slug, {}).values() if state.pid]
+        best = max(living, key=lambda s: (s.stage == "serving", s.generation), default=None)
+        if best is None:
+            self.sampler.forget(slug)
+        else:
+            self.sampler.watch(slug, best.pid)
 
-    async def _probe(self, slug: str, generation: int, prober: Prober) -> None:
-        found = await prober.probe()
-        passed, failed = ev.ProbePassed(generation), ev.ProbeFailed(generation, found.reason)
-        self._post(slug, passed if found.ok else failed)
+    def _wakes(self, slug: str) -> None:
+        self._post(slug, ev.ClientWaits())
 
-    def _new_prober(self, child: Child, blueprint: Blueprint) -> None:
-        """A new process is asked over a new connection, and must be the one that answers."""
-        slug = child.spec.unit
-        self._end_prober(slug)
-        address = blueprint.address(self._host, self.ports.port_of(slug))
-        instance = child.instance if blueprint.needs_port else ""
-        self._probers[slug] = Prober(address, instance)
+    def _moved(self, slug: str, why: str) -> None:
+        self._ears.record(
+            slug, do.Record(before="starting", after="starting", cause=why, generation=0)
+        )
 
-    def _end_prober(self, slug: str) -> None:
-        if prober := self._probers.pop(slug, None):
-            prober.close()
+    def usage(self, slug: str) -> Usage | None:
+        """What the last sample found."""
+        return self.sampler.snapshot.get(slug)
 
-    def _forget(self, slug: str) -> None:
-        self.ports.forget(slug)
-        self.blueprints.pop(slug, None)
-        if pump := self._pumps.pop(slug, None):
-            pump.close()
-
-
-def _port_fault(port: int, error: OSError) -> str:
-    if error.errno != errno.EADDRINUSE:
-        return f"cannot listen on port {port}: {error.strerror}"
-    holder = port_holder(port)
-    return f"port {port} is in use{f' by {holder}' if holder else ''}"
+    def seen(self, slug: str, generation: int | None) -> Seen:
+        """What is known of the unit's process of this generation without asking it."""
+        state, usage = self.process(slug, generation), self.usage(slug)
+        return Seen(
+            instance_id=state.instance or None if state else None,
+            in_flight=state.in_flight if state and state.channel else None,
+            cpu_percent=usage.cpu_percent if usage else None,
+            rss_bytes=usage.rss_bytes if usage else None,
+            limits=state.limits if state else {},
+        )

@@ -31,6 +31,11 @@ class PortTable:
             self._wishes.update(wishes)
             self._assign()
 
+    def keep(self, ports: Mapping[str, int]) -> None:
+        """Units whose manifests have not been read yet have these, for they listen there."""
+        self._known.update(ports)
+        self.wish(ports)
+
     def forget(self, slug: str) -> None:
         """The unit is gone; its port stays reserved for the day it comes back."""
         self._wishes.pop(slug, None)
@@ -45,6 +50,10 @@ class PortTable:
         if self._wishes.get(slug) == self._daemon_port:
             return f"port {self._daemon_port} is the daemon's own: choose another, or 0 for any"
         return self._numbers.problems.get(slug, "")
+
+    def is_wished(self, slug: str) -> bool:
+        """Whether the unit is to have a port at all."""
+        return slug in self._wishes
 
     def is_fixed(self, slug: str) -> bool:
         """Whether the manifest names the port."""

@@ -1,11 +1,10 @@
 """Operators who wait for a unit to get somewhere."""
 
 import asyncio
-from collections.abc import Callable
-
-from msgspec import Struct
+from collections.abc import Callable, Iterable, Mapping
 
 from atoll_supervisor.core.phases import (
+    Asleep,
     Backoff,
     Failed,
     Invalid,
@@ -17,45 +16,46 @@ from atoll_supervisor.core.phases import (
 Arrived = Callable[[Unit | None], bool]
 
 
-class _Waiter(Struct, frozen=True, eq=False):
-    slug: str
-    arrived: Arrived
-    done: asyncio.Future[None]
-
-
 class Waiters:
     """Futures that are done when their unit has arrived; None is a unit that is gone."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiter] = []
+        self._waiting: dict[str, dict[asyncio.Future[None], Arrived]] = {}
 
     async def wait(self, slug: str, arrived: Arrived) -> None:
         """Return when `arrived`; it is looked at after each event of the unit."""
         done = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(slug, arrived, done)
-        self._waiting.append(waiter)
+        self._waiting.setdefault(slug, {})[done] = arrived
         try:
             await done
         finally:
-            self._waiting.remove(waiter)
+            of_unit = self._waiting[slug]
+            del of_unit[done]
+            if not of_unit:
+                del self._waiting[slug]
 
-    def look(self, slug: str, unit: Unit | None) -> None:
-        """Tell those who wait for this unit where it is now."""
-        for waiter in self._waiting:
-            if waiter.slug == slug and not waiter.done.done() and waiter.arrived(unit):
-                waiter.done.set_result(None)
+    def look(self, slugs: Iterable[str], units: Mapping[str, Unit]) -> None:
+        """Tell those who wait for these units where they are now."""
+        for slug in slugs:
+            for done, arrived in self._waiting.get(slug, {}).items():
+                if not done.done() and arrived(units.get(slug)):
+                    done.set_result(None)
 
 
 def serves_or_failed(after: int) -> Arrived:
-    """Whether a start later than generation `after` serves, or will not by itself soon."""
+    """Whether a start later than generation `after` serves, or will not by itself soon.
+
+    A replacement that failed leaves the process before it, with a note that says why.
+    """
 
     def arrived(unit: Unit | None) -> bool:
         match unit:
             case None:
                 return True
-            case Unit(phase=Running()):
-                return unit.generation > after
-            case Unit(phase=Invalid() | Failed() | Backoff() | Stopped()):
+            case Unit(phase=Running() as running):
+                failed = bool(running.note) and not running.renew
+                return running.generation > after or failed
+            case Unit(phase=Asleep() | Invalid() | Failed() | Backoff() | Stopped()):
                 return True
             case _:
                 return False

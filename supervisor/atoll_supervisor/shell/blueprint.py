@@ -7,38 +7,51 @@ from pathlib import Path
 from msgspec import Struct
 
 from atoll_supervisor.core.spec import UnitSpec
+from atoll_supervisor.keeper.protocol import Launch, Via
 from atoll_supervisor.shell.probe import Address
-from atoll_supervisor.shell.proc import INSTANCE
-from atoll_supervisor.shell.spawn import LaunchSpec
 
 
 class Blueprint(Struct, frozen=True, kw_only=True):
-    """A unit's specification and what the hands need besides.
+    """A unit's specification and what the keeper needs besides.
 
     An agent has a `manifest`; a model host has the `gguf` it serves on the
-    unix `socket`.
+    unix `socket`. `limits` are those of `keeper.protocol.Launch`.
     """
 
     spec: UnitSpec
     cwd: Path
     env: Mapping[str, str]
+    via: Via = "exec"
+    limits: Mapping[str, float] = {}
     manifest: Path | None = None
     gguf: Path | None = None
     socket: Path | None = None
 
     @property
     def needs_port(self) -> bool:
-        """Whether the daemon holds a TCP socket for it."""
+        """Whether the keeper holds a TCP socket for it."""
         return self.socket is None
 
-    def launch_spec(self, generation: int, instance: str, port: int | None) -> LaunchSpec:
-        """The process of one generation."""
-        return LaunchSpec(
+    def launch(
+        self, generation: int, instance: str, log: Path, port: int | None, memo: str
+    ) -> Launch:
+        """The process of one generation; the keeper adds what it passes (`keeper.ground`)."""
+        names = {
+            "ATOLL_UNIT": self.spec.slug,
+            "ATOLL_GENERATION": str(generation),
+            "ATOLL_INSTANCE": instance,
+        }
+        return Launch(
             unit=self.spec.slug,
             generation=generation,
-            argv=(sys.executable, "-m", *self._module(port)),
-            env={**self.env, INSTANCE: instance},
+            via=self.via,
+            argv=[sys.executable, "-m", *self._module(port)],
+            env={**self.env, **names},
             cwd=str(self.cwd),
+            log=str(log),
+            listen=self.needs_port,
+            limits=dict(self.limits),
+            memo=memo,
         )
 
     def address(self, host: str, port: int | None) -> Address:

@@ -1,13 +1,14 @@
 """Finding agents: which folders hold a manifest, which of them may be trusted and are sound.
 
-Plain functions that read files: call `discover` off the loop.
+Plain functions that read files: call `discover` off the loop. With a `Memory`
+a folder whose files are the same is not read again: two system calls each.
 """
 
 import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from atoll.config.check import MANIFESTS
 from atoll.config.load import Loaded, load_manifest, problem_at
 from atoll.config.names import slug_of
 from atoll.errors import ConfigError, Problem
+from atoll_supervisor.shell.remember import Memory, mark_of
 
 
 class Broken(Struct, frozen=True):
@@ -32,16 +34,24 @@ class Discovery(Struct, frozen=True):
     broken: tuple[Broken, ...]
 
 
-def discover(agents_dir: Path, environ: Mapping[str, str]) -> Discovery:
+Examined = Loaded | Broken
+Known = Memory[Examined]
+
+
+def discover(agents_dir: Path, environ: Mapping[str, str], known: Known | None = None) -> Discovery:
     """Scan the direct sub-folders of `agents_dir`; raises ConfigError when it cannot be read.
 
     Hidden folders, and folders without a manifest, are no agents. A fault in
-    one folder never hides another one.
+    one folder never hides another one. `environ` must be the same for one `known`.
     """
     found: list[Loaded] = []
     broken: list[Broken] = []
-    for folder in _folders(agents_dir):
-        match _examine(agents_dir, folder, environ):
+    known = Memory() if known is None else known
+    folders = _folders(agents_dir)
+    known.retain(folders)
+    users = _users()
+    for folder in folders:
+        match _recalled(agents_dir, folder, users, environ, known):
             case Loaded() as loaded:
                 found.append(loaded)
             case Broken() as fault:
@@ -74,19 +84,51 @@ def trust_problem(path: Path) -> Problem | None:
     return Problem(file=str(path), message=message, hint=f"chmod go-w {path}")
 
 
-def _folders(agents_dir: Path) -> list[Path]:
+def _folders(agents_dir: Path) -> list[str]:
+    """Their paths as text: making and comparing thousands of Paths takes longer than all else."""
     try:
-        entries = sorted(agents_dir.iterdir())
+        names = sorted(os.listdir(agents_dir))  # noqa: PTH208
     except OSError as error:
         message = f"cannot read the folder of agents: {error.strerror}"
         hint = "make it, or name another one with --agents-dir"
         raise ConfigError(Problem(file=str(agents_dir), message=message, hint=hint)) from error
     if problem := trust_problem(agents_dir):
         raise ConfigError(problem)
-    return [entry for entry in entries if not entry.name.startswith(".")]
+    return [os.path.join(agents_dir, name) for name in names if not name.startswith(".")]  # noqa: PTH118
 
 
-def _examine(agents_dir: Path, folder: Path, environ: Mapping[str, str]) -> Loaded | Broken | None:
+def _recalled(
+    agents_dir: Path, folder: str, users: Hashable, environ: Mapping[str, str], known: Known
+) -> Examined | None:
+    marks = _marks(folder, users)
+    if marks and (same := known.recall(folder, marks)) is not None:
+        return same
+    made = _examine(agents_dir, Path(folder), environ)
+    return known.keep(folder, marks, made) if marks and made is not None else made
+
+
+def _marks(folder: str, users: Hashable) -> tuple[Hashable, ...]:
+    """What an examination depends on; () for links and legacy manifests, which are more files.
+
+    Of the folder only what it is: its times change with every file that an
+    agent writes into it.
+    """
+    place, manifest = mark_of(folder), mark_of(f"{folder}/{MANIFESTS[0]}")
+    if place is None or manifest is None:
+        return ()
+    if not (stat.S_ISDIR(place.mode) and stat.S_ISREG(manifest.mode)):
+        return ()
+    return (place.device, place.inode, place.mode, place.owner, place.group, users), manifest
+
+
+def _users() -> Hashable:
+    """Changes when a group may have a new member (`_private_group`)."""
+    return tuple(
+        mark and (mark.inode, mark.ctime_ns) for mark in map(mark_of, ("/etc/passwd", "/etc/group"))
+    )
+
+
+def _examine(agents_dir: Path, folder: Path, environ: Mapping[str, str]) -> Examined | None:
     path = folder
     try:
         if not folder.is_dir() and not folder.is_symlink():

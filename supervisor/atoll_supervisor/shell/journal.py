@@ -31,9 +31,13 @@ class UnitRecord(Struct, frozen=True, kw_only=True):
 
 
 class FleetRecord(Struct, frozen=True, kw_only=True):
-    """Everything in the file, by the unit's slug."""
+    """Everything in the file: the units by slug, and the back end of agents that name none.
+
+    The latter is for a daemon that finds agents running: they go on with it.
+    """
 
     units: dict[str, UnitRecord] = {}
+    default_llm: str = ""
 
 
 class Recovered(Struct, frozen=True):
@@ -47,6 +51,7 @@ class _File(Struct, frozen=True, kw_only=True):
     version: int
     checksum: str
     units: dict[str, UnitRecord] = {}
+    default_llm: str = ""
 
 
 class _Version(Struct, frozen=True):
@@ -129,17 +134,19 @@ def _read(path: Path) -> FleetRecord:
         hint = "upgrade ATOLL, or choose another --state-dir"
         raise ConfigError(Problem(file=str(path), message=message, hint=hint))
     file = msgspec.toml.decode(data, type=_File)
-    record = FleetRecord(units=file.units)
+    record = FleetRecord(units=file.units, default_llm=file.default_llm)
     if file.checksum != _checksum(record):
         raise ValueError("its checksum does not fit its content")
     return record
 
 
 def _checksum(record: FleetRecord) -> str:
-    text = msgspec.json.encode(record, order="sorted")
+    text = msgspec.json.encode(_plain(record), order="sorted")
     return "sha256:" + hashlib.sha256(text).hexdigest()
 
 
 def _plain(record: FleetRecord) -> dict[str, object]:
+    """What older files did not hold is left out while it says nothing: their checksum stays."""
     units = {name: msgspec.to_builtins(unit) for name, unit in sorted(record.units.items())}
-    return {"units": units}
+    more = {"default_llm": record.default_llm} if record.default_llm else {}
+    return {**more, "units": units}

@@ -1,12 +1,15 @@
 """One daemon per state directory (faults.md row 16).
 
 flock(2), not a pid file: the kernel releases it however the daemon ends. The
-descriptor is never inherited, so no left-over child can keep it.
+descriptor is never inherited, so no left-over child can keep it; only a daemon
+that becomes another program itself (`atoll upgrade`) takes it along, by the
+number in ATOLL_LOCK_FD.
 """
 
 import fcntl
 import os
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import msgspec
@@ -14,13 +17,14 @@ from msgspec import Struct
 
 from atoll.adapters.private import private_directory
 from atoll.errors import AtollError
-from atoll_supervisor.shell.proc import stat_of
+from atoll_supervisor.keeper.proc import stat_of
 
 _TRIES = 5
 _PAUSE = 0.05
 """`holder` of a passing CLI locks for an instant, which must not stop a daemon's start."""
 
 _MAX = 65_536
+_PASSED = "ATOLL_LOCK_FD"
 
 
 class Holder(Struct, frozen=True):
@@ -50,10 +54,21 @@ class Lock:
         self._fd = fd
 
     @classmethod
-    def acquire(cls, path: Path, api_port: int, state_dir: Path) -> "Lock":
-        """Take the lock and write down who we are; raises AlreadyRunning, ConfigError, OSError."""
+    def acquire(
+        cls,
+        path: Path,
+        api_port: int,
+        state_dir: Path,
+        environ: MutableMapping[str, str] | None = None,
+    ) -> "Lock":
+        """Take the lock and write down who we are; raises AlreadyRunning, ConfigError, OSError.
+
+        One that `environ` says was passed on to us is ours already.
+        """
         private_directory(path.parent)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = _inherited("" if environ is None else environ.pop(_PASSED, ""), path)
+        if fd is None:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         if not _try(fd, fcntl.LOCK_EX):
             found = _read(fd)
             os.close(fd)
@@ -70,6 +85,11 @@ class Lock:
         data = msgspec.json.encode(Holder(pid, start_time, api_port, str(state_dir)))
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, data, 0)
+
+    def pass_on(self, environ: MutableMapping[str, str]) -> None:
+        """Let the program that this process becomes have the lock, told by its environment."""
+        os.set_inheritable(self._fd, True)
+        environ[_PASSED] = str(self._fd)
 
     def release(self) -> None:
         """Give the lock back; the file stays, for removing it would let two daemons in."""
@@ -90,6 +110,20 @@ def holder(path: Path) -> Holder | None:
         return None if free else _read(fd)
     finally:
         os.close(fd)
+
+
+def _inherited(number: str, path: Path) -> int | None:
+    """The descriptor that was passed on to us, if it really is of this lock."""
+    if not number.isdecimal():
+        return None
+    fd = int(number)
+    try:
+        if not os.path.samestat(os.fstat(fd), path.stat()):
+            return None
+        os.set_inheritable(fd, False)
+    except OSError:
+        return None
+    return fd
 
 
 def _try(fd: int, kind: int, tries: int = _TRIES) -> bool:

@@ -2,147 +2,166 @@
 
 The fleet chooses its default back end once (DESIGN section 6): every agent
 whose manifest names none gets the same, and it does not change while the
-daemon runs.
+daemon runs. Nor does the model of an Ollama for which the manifest names none.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
-import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from atoll.adapters.choose import Choice, choose
-from atoll.adapters.local import host_socket
 from atoll.config.legacy import read_ollama_config
 from atoll.config.llm_defaults import LlmDefaults
 from atoll.config.load import Loaded
-from atoll.config.manifest import Deployment, Llm, Manifest
+from atoll.config.manifest import Llm
 from atoll.config.names import slug_of
 from atoll.config.places import Places
 from atoll.errors import AtollError
 from atoll_supervisor.core.reconcile import Broken
-from atoll_supervisor.core.spec import Card, Policy, UnitSpec
 from atoll_supervisor.shell import discover
 from atoll_supervisor.shell.blueprint import Blueprint
-from atoll_supervisor.shell.environ import child_environment
+from atoll_supervisor.shell.children import with_children
+from atoll_supervisor.shell.drafts import Drafts
+from atoll_supervisor.shell.effective import Files
+from atoll_supervisor.shell.remember import Memory
 
 Found = Blueprint | Broken
 Say = Callable[[str], None]
 
-_PASSED_ON = ("ATOLL_AGENT_TOKEN", "ATOLL_LIBRARY", "ATOLL_OLLAMA_URL", "OLLAMA_HOST")
-"""Settings of agents that a person makes in the daemon's environment."""
-_HOST_POLICY = Policy(restart="always", stop_timeout=3.0)
+YIELD_EVERY = 50
+"""Agents that are planned before the loop may do something else."""
+
+
+class _Read(Struct, frozen=True):
+    """One agent as a look found it; `files` is the hash of the files its manifest names."""
+
+    loaded: Loaded
+    files: str
+
+
+class _Seen(Struct, frozen=True):
+    agents: tuple[_Read, ...]
+    over: tuple[Loaded, ...]
+    broken: tuple[discover.Broken, ...]
+    defaults: LlmDefaults
+
+
+class _Planned(Struct, frozen=True):
+    """What one agent came to: itself last, after the model host that it needs."""
+
+    read: _Read
+    defaults: LlmDefaults
+    found: tuple[Found, ...]
+    is_stable: bool
 
 
 class Planner:
-    """Looks at the agents directory, as often as it is asked to."""
+    """Looks at the agents directory, as often as it is asked to, one look at a time.
+
+    `default` is the fleet's back end as an earlier daemon chose it, "" to choose anew.
+    """
 
     def __init__(
-        self, agents_dir: Path, most: int | None, places: Places, environ: Mapping[str, str]
+        self,
+        agents_dir: Path,
+        most: int | None,
+        places: Places,
+        environ: Mapping[str, str],
+        default: str = "",
     ) -> None:
+        self.default = default
         self._agents_dir = agents_dir
         self._most = most
         self._places = places
         self._environ = environ
-        self._default = ""
+        self._known: discover.Known = Memory()
+        self._files = Files()
+        self._choices: dict[tuple[Llm, LlmDefaults], Choice] = {}
+        self._planned: dict[Path, _Planned] = {}
 
     async def look(self, say: Say) -> tuple[Found, ...]:
-        """Read every manifest and plan its unit; raises ConfigError for an unreadable directory."""
-        seen = await asyncio.to_thread(discover.discover, self._agents_dir, self._environ)
-        defaults = read_ollama_config(Path(self._environ.get("HOME", "/")))
-        await self._choose_default(defaults, say)
+        """Read what has changed and plan its units; raises ConfigError for an unreadable directory.
+
+        What did not change is the same object as in the look before.
+        """
+        seen = await asyncio.to_thread(self._read)
+        await self._choose_default(seen.defaults, say)
+        environ = {**self._environ, "ATOLL_DEFAULT_LLM": self.default}
+        drafts = Drafts(self._places, environ)
+        planned: dict[Path, _Planned] = {}
+        for number, read in enumerate(seen.agents):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            path = read.loaded.path
+            planned[path] = self._same(read, seen) or await self._plan(read, seen, drafts)
+        self._planned = planned
+        return await asyncio.to_thread(self._all, seen)
+
+    def _read(self) -> _Seen:
+        seen = discover.discover(self._agents_dir, self._environ, self._known)
         wanted, over = seen.found[: self._most], seen.found[len(seen.found[: self._most]) :]
-        planned = [found for loaded in wanted for found in await self._plan(loaded, defaults)]
-        unique = {_key(found): found for found in planned}
-        refused = (*map(self._refused, over), *map(_broken, seen.broken))
-        return (*unique.values(), *_distinct(refused, unique))
+        agents = tuple(map(_Read, wanted, self._files.of(wanted)))
+        defaults = read_ollama_config(Path(self._environ.get("HOME", "/")))
+        return _Seen(agents, over, seen.broken, defaults)
 
     async def _choose_default(self, defaults: LlmDefaults, say: Say) -> None:
-        if not self._default:
+        if not self.default:
             choice = await choose(Llm(), defaults, self._environ, self._places)
-            self._default = f"{choice.backend}:{choice.model}" if choice.model else choice.backend
-            say(f"back end of agents that name none: {self._default} ({choice.why})")
+            self.default = f"{choice.backend}:{choice.model}" if choice.model else choice.backend
+            say(f"back end of agents that name none: {self.default} ({choice.why})")
 
-    async def _plan(self, loaded: Loaded, defaults: LlmDefaults) -> tuple[Found, ...]:
-        environ = {**self._environ, "ATOLL_DEFAULT_LLM": self._default}
+    def _same(self, read: _Read, seen: _Seen) -> _Planned | None:
+        """The plan of the last look, when nothing it was made from is different."""
+        old = self._planned.get(read.loaded.path)
+        if old is None or not old.is_stable or old.defaults != seen.defaults:
+            return None
+        same = old.read.files == read.files and old.read.loaded is read.loaded
+        return old if same else None
+
+    async def _plan(self, read: _Read, seen: _Seen, drafts: Drafts) -> _Planned:
+        loaded = read.loaded
         try:
-            folder = loaded.path.parent
-            choice = await choose(loaded.manifest.llm, defaults, environ, self._places, folder)
+            choice = await self._choose(loaded, seen.defaults, drafts.environ)
         except AtollError as error:
             slug = slug_of(loaded.manifest.agent.name)
-            return (Broken(slug, str(loaded.path), str(error)),)
-        if choice.gguf is None:
-            return (self._agent(loaded, choice, ()),)
-        host = self._host(choice, choice.gguf)
-        return (host, self._agent(loaded, choice, (host.spec.slug,)))
+            found: tuple[Found, ...] = (Broken(slug, str(loaded.path), str(error)),)
+            return _Planned(read, seen.defaults, found, is_stable=False)
+        hosts = () if choice.gguf is None else (drafts.host(choice, choice.gguf),)
+        agent = drafts.agent(loaded, choice, seen.defaults, read.files, hosts)
+        return _Planned(read, seen.defaults, (*hosts, agent), is_stable=not hosts)
+
+    async def _choose(
+        self, loaded: Loaded, defaults: LlmDefaults, environ: Mapping[str, str]
+    ) -> Choice:
+        """The agent's back end; an Ollama is asked for its models once, not at each look."""
+        llm = loaded.manifest.llm
+        key = (Llm(**{name: getattr(llm, name) for name in _CHOSEN_BY}), defaults)
+        if key in self._choices:
+            return self._choices[key]
+        choice = await choose(llm, defaults, environ, self._places, loaded.path.parent)
+        if choice.backend == "ollama":
+            self._choices[key] = choice
+        return choice
+
+    def _all(self, seen: _Seen) -> tuple[Found, ...]:
+        """Everything that was found, each with a slug of its own."""
+        found = [found for planned in self._planned.values() for found in planned.found]
+        unique = {_key(found): found for found in found}
+        manifests = {read.loaded.path: read.loaded.manifest for read in seen.agents}
+        refused = (*map(self._refused, seen.over), *map(_broken, seen.broken))
+        return (*with_children(unique.values(), manifests), *_distinct(refused, unique))
 
     def _refused(self, loaded: Loaded) -> Broken:
         reason = f"the fleet is full: max_agents is {self._most}; raise ATOLL_MAX_AGENTS"
         return Broken(slug_of(loaded.manifest.agent.name), str(loaded.path), reason)
 
-    def _agent(self, loaded: Loaded, choice: Choice, needs: tuple[str, ...]) -> Blueprint:
-        manifest = loaded.manifest
-        spec = UnitSpec(
-            slug=slug_of(manifest.agent.name),
-            name=manifest.agent.name,
-            checksum=_digest(loaded.checksum, choice.backend, choice.model),
-            config_path=str(loaded.path),
-            fixed_port=manifest.deployment.port,
-            depends_on=needs,
-            policy=policy_of(manifest.deployment),
-            card=_card(manifest, choice),
-        )
-        env = self._env(tuple(loaded.variables))
-        return Blueprint(spec=spec, cwd=loaded.path.parent, env=env, manifest=loaded.path)
 
-    def _host(self, choice: Choice, gguf: Path) -> Blueprint:
-        """The model host of one GGUF; its slug has a dot, so that it can never be an agent's."""
-        spec = UnitSpec(
-            slug=f"model.{slug_of(choice.model) or slug_of(gguf.stem)}",
-            name=choice.model,
-            checksum=_digest(str(gguf)),
-            kind="model_host",
-            policy=_HOST_POLICY,
-            card=Card(model=choice.model, backend="local", description="model host"),
-        )
-        socket = host_socket(self._places, gguf)
-        return Blueprint(spec=spec, cwd=gguf.parent, env=self._env(()), gguf=gguf, socket=socket)
-
-    def _env(self, wanted: tuple[str, ...]) -> dict[str, str]:
-        extra = {
-            "ATOLL_STATE_DIR": str(self._places.state),
-            "RUNTIME_DIRECTORY": str(self._places.runtime),
-            "ATOLL_DEFAULT_LLM": self._default,
-        }
-        return child_environment(self._environ, (*wanted, *_PASSED_ON), extra)
-
-
-def policy_of(deployment: Deployment) -> Policy:
-    """The restart policy that a manifest asks for."""
-    return Policy(
-        restart=deployment.restart,
-        max_restarts=deployment.max_restarts,
-        restart_window=deployment.restart_window,
-        restart_delay=deployment.restart_delay,
-        start_timeout=deployment.start_timeout,
-        stop_timeout=deployment.stop_timeout,
-        probe_interval=deployment.health_check_interval,
-    )
-
-
-def _card(manifest: Manifest, choice: Choice) -> Card:
-    return Card(
-        version=manifest.agent.version,
-        description=manifest.agent.description,
-        capabilities=manifest.agent.capabilities,
-        model=choice.model,
-        backend=choice.backend,
-        input_schema=manifest.io.input,
-        output_schema=manifest.io.output,
-        hand_off=manifest.io.hand_off,
-    )
+_CHOSEN_BY = ("provider", "base_url", "port", "model", "api_key_env", "script")
+"""The keys of `[llm]` that a choice depends on."""
 
 
 def _broken(broken: discover.Broken) -> Broken:
@@ -163,12 +182,8 @@ def _distinct(refused: Iterable[Broken], taken: Collection[str]) -> Iterator[Bro
         slugs = (f"{broken.slug}.{n}" if n > 1 else broken.slug for n in count(1))
         slug = next(slug for slug in slugs if slug not in used)
         used.add(slug)
-        yield msgspec.structs.replace(broken, slug=slug)
+        yield replace(broken, slug=slug)
 
 
 def _key(found: Found) -> str:
     return found.spec.slug if isinstance(found, Blueprint) else found.config_path
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -13,7 +13,7 @@ from itertools import chain, count, dropwhile
 from pathlib import Path
 from typing import NamedTuple
 
-from atoll_supervisor.shell.logfile import rotated
+from atoll_supervisor.keeper.logfile import rotated
 
 BLOCK = 65_536
 MOST = 8_388_608

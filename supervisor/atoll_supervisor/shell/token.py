@@ -17,16 +17,25 @@ _MAX = 4096
 def ensure_token(path: Path) -> str:
     """The token, made now if there is none; raises ConfigError like `read_token`."""
     private_directory(path.parent)
-    token = secrets.token_urlsafe(32)
-    fresh = write_beside(path, token.encode() + b"\n")
+    if not os.path.lexists(path):
+        try:
+            _make_token(path)
+        except OSError as error:
+            hint = "make room there, or choose another --state-dir"
+            raise _fault(path, f"cannot write the token: {error.strerror}", hint) from error
+    return read_token(path)
+
+
+def _make_token(path: Path) -> None:
+    """Write a new one, unless another daemon was faster; raises OSError."""
+    fresh = write_beside(path, secrets.token_urlsafe(32).encode() + b"\n")
     try:
         path.hardlink_to(fresh)  # never replaces what stands there, a planted symlink included
     except FileExistsError:
-        token = read_token(path)
+        pass
     finally:
         fresh.unlink()
     sync_directory(path.parent)
-    return token
 
 
 def read_token(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""ATOLL beside supervisord, circus and pm2: the same child, the same client, one run."""

@@ -1,0 +1,1 @@
+"""The measurements; what each metric means is said where it is recorded."""

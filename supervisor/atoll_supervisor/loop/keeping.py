@@ -1,0 +1,113 @@
+"""Keeps a keeper at hand: takes over the one there is, and replaces one that is lost."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+
+from atoll_supervisor.keeper.protocol import Leave
+from atoll_supervisor.loop.fleet_loop import FleetLoop
+from atoll_supervisor.loop.hands import KEEPER_LOST
+from atoll_supervisor.loop.runtime import Runtime
+from atoll_supervisor.shell.keepers import NoKeeper, Reached, reap
+
+DEATH_LIMIT = 5.0
+"""Seconds that a keeper and its processes have to be gone, once it was told to leave or is lost:
+the kernel kills them with it."""
+AGAIN = 1.0
+"""Seconds between two tries to have a keeper."""
+
+Reach = Callable[[], Awaitable[Reached]]
+
+
+class Keeping:
+    """The daemon's bond to its keeper."""
+
+    def __init__(
+        self, fleet: FleetLoop, runtime: Runtime, reach: Reach, warn: Callable[[str], None]
+    ) -> None:
+        self._fleet = fleet
+        self._runtime = runtime
+        self._reach = reach
+        self._warn = warn
+        self._lost = asyncio.Event()
+        self._leaving = False
+        self._keeper: Reached | None = None
+
+    def begin(self, keeper: Reached) -> None:
+        """Hear everything that this keeper tells; what it had when it was reached is known."""
+        self._keeper = keeper
+        keeper.link.attend(self._fleet.hands.told, self._lost.set)
+        self._runtime.ensure()
+
+    async def run(self) -> None:
+        """Replace each keeper that is lost, until cancelled."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            pids = self._fleet.hands.lost()
+            if not self._leaving:
+                self._warn(f"{KEEPER_LOST} with {len(pids)} processes; starting a new one")
+            await gone(pids)
+            await self._bury_keeper()
+            self._fleet.hands.bury()
+            if not self._leaving:
+                await self._replace()
+
+    async def leave(self) -> None:
+        """End the keeper; every unit has ended before."""
+        self._leaving = True
+        self._fleet.hands.send(Leave())
+        await self._bury_keeper()
+
+    def close(self) -> None:
+        """Let go of the keeper, which goes on with all it has."""
+        if self._keeper is not None:
+            self._keeper.link.close()
+
+    async def _bury_keeper(self) -> None:
+        if self._keeper is not None:
+            await gone((self._keeper.pid,))
+            reap(self._keeper.pid)
+
+    async def _replace(self) -> None:
+        while True:
+            try:
+                reached = await self._reach()
+            except NoKeeper as error:
+                self._warn(str(error))
+                await asyncio.sleep(AGAIN)
+            else:
+                break
+        self._fleet.hands.link_to(reached.link)
+        self.begin(reached)
+        self._fleet.attached()
+        self._warn(f"a new keeper holds the sockets (pid {reached.pid})")
+
+
+async def gone(pids: Iterable[int]) -> None:
+    """Return when these processes are gone, or have had the time to be."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DEATH_LIMIT):
+            for pid in pids:
+                await _end_of(pid)
+
+
+async def _end_of(pid: int) -> None:
+    try:
+        watched = os.pidfd_open(pid)
+    except OSError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    loop.add_reader(watched, _settle, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(watched)
+        os.close(watched)
+
+
+def _settle(ended: "asyncio.Future[None]") -> None:
+    if not ended.done():
+        ended.set_result(None)

@@ -1,0 +1,69 @@
+"""The fleet's rows for the lists, made anew only where something has changed.
+
+A list of 200 agents is asked for every second by each console, and is the same
+as a second ago for nearly every agent but for the time.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from atoll_supervisor.core.phases import Unit, generation_of, serving
+from atoll_supervisor.core.row import Row
+from atoll_supervisor.core.view import Clock, Seen, row_of
+from atoll_supervisor.loop.hands import Hands
+
+_CLOCK_MOVED = 0.05
+"""Seconds by which the wall clock must have been set for rows to be made anew."""
+
+
+class _Made(Struct, frozen=True):
+    """A row, and everything it was made of but how long the process has run."""
+
+    row: Row
+    unit: Unit
+    seen: Seen
+    port: int | None
+    offset: float
+
+
+class Rows:
+    """Makes rows and remembers them."""
+
+    def __init__(self, host: str, hands: Hands) -> None:
+        self._host = host
+        self._hands = hands
+        self._made: dict[str, _Made] = {}
+
+    def agents(self, units: Mapping[str, Unit], clock: Clock) -> tuple[Row, ...]:
+        """Every agent's row, sorted by slug."""
+        for slug in self._made.keys() - units.keys():
+            del self._made[slug]
+        return tuple(
+            self.row(unit, clock)
+            for _, unit in sorted(units.items())
+            if unit.spec is None or unit.spec.kind == "agent"
+        )
+
+    def row(self, unit: Unit, clock: Clock) -> Row:
+        """One unit's row as it is at this moment."""
+        seen = self._hands.seen(unit.slug, generation_of(unit))
+        port, offset = self._hands.ports.port_of(unit.slug), clock.epoch - clock.monotonic
+        made = self._made.get(unit.slug)
+        if made is None or not _fits(made, unit, seen, port, offset):
+            made = _Made(row_of(unit, seen, clock, self._host, port), unit, seen, port, offset)
+            self._made[unit.slug] = made
+        running = serving(unit)
+        if running is None:
+            return made.row
+        return replace(made.row, uptime_s=round(clock.monotonic - running.since, 3))
+
+
+def _fits(made: _Made, unit: Unit, seen: Seen, port: int | None, offset: float) -> bool:
+    return (
+        made.unit is unit
+        and made.seen == seen
+        and made.port == port
+        and abs(made.offset - offset) < _CLOCK_MOVED
+    )

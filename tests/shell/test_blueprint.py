@@ -1,0 +1,72 @@
+"""What the keeper is asked to start for a unit."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from atoll.adapters.choose import Choice
+from atoll.config.llm_defaults import LlmDefaults
+from atoll.config.load import load_manifest
+from atoll.config.places import Places
+from atoll_supervisor.keeper.protocol import Launch
+from atoll_supervisor.shell.blueprint import Blueprint
+from atoll_supervisor.shell.drafts import Drafts
+
+HEAD = '[agent]\nname = "Alpha"\n'
+
+
+def drafts(folder: Path) -> Drafts:
+    places = Places(folder / "state", folder / "run", folder / "data", folder / "config")
+    environ = {"PATH": "/bin", "ATOLL_TOKEN": "x", "KEY": "k", "ATOLL_DEFAULT_LLM": "demo"}
+    return Drafts(places, environ)
+
+
+def agent(folder: Path, text: str = "") -> Blueprint:
+    path = folder / "agent.toml"
+    path.write_text(HEAD + text)
+    loaded = load_manifest(path, {"KEY": "k"})
+    choice = Choice(backend="demo", model="demo", why="test")
+    return drafts(folder).agent(loaded, choice, LlmDefaults(), "", ())
+
+
+def launched(blueprint: Blueprint) -> Launch:
+    return blueprint.launch(7, "instance", Path("/logs/alpha.log"), 8100, "memo")
+
+
+def test_an_agent_is_forked_with_its_socket_and_knows_who_it_is(tmp_path: Path) -> None:
+    launch = launched(agent(tmp_path, '[llm]\napi_key_env = "KEY"\n'))
+    manifest = str(tmp_path / "agent.toml")
+    options = ["--server", "--port", "8100", "--agent", manifest]
+    assert launch.argv == [sys.executable, "-m", "atoll", *options]
+    assert (launch.unit, launch.generation, launch.via) == ("alpha", 7, "fork")
+    assert (launch.log, launch.listen, launch.memo) == ("/logs/alpha.log", True, "memo")
+    assert (launch.cwd, launch.limits) == (str(tmp_path), {})
+    assert launch.env["ATOLL_UNIT"] == "alpha"
+    assert launch.env["ATOLL_GENERATION"] == "7"
+    assert launch.env["ATOLL_INSTANCE"] == "instance"
+    assert launch.env["ATOLL_DEFAULT_LLM"] == "demo"
+    assert launch.env["KEY"] == "k"
+    assert "ATOLL_TOKEN" not in launch.env
+
+
+@pytest.mark.parametrize("text", ['[deployment]\nspawn = "exec"\n', "[dependencies]\n"])
+def test_what_cannot_share_an_interpreter_is_run_anew(tmp_path: Path, text: str) -> None:
+    assert launched(agent(tmp_path, text)).via == "exec"
+
+
+def test_limits_are_bytes_processes_and_cores(tmp_path: Path) -> None:
+    text = '[resources]\ncpu_limit = 0.5\nmemory_limit = "1GiB"\npids_limit = 9\n'
+    assert launched(agent(tmp_path, text)).limits == {"memory": 1024**3, "pids": 9, "cpu": 0.5}
+
+
+def test_a_model_host_is_run_on_its_own_socket_and_never_beside_another(tmp_path: Path) -> None:
+    gguf = tmp_path / "tiny.gguf"
+    choice = Choice(backend="local", model="tiny", why="test", gguf=gguf)
+    host = drafts(tmp_path).host(choice, gguf)
+    launch = host.launch(1, "i", Path("log"), None, "")
+    assert (launch.via, launch.listen, launch.limits) == ("exec", False, {})
+    assert "atoll.modelhost" in launch.argv
+    assert not host.needs_port
+    assert not host.spec.policy.overlap
+    assert host.address("127.0.0.1", None) == host.socket

@@ -1,0 +1,1 @@
+"""The fault matrix: one test for each row, against the real daemon, keeper and agents."""
