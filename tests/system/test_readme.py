@@ -1,4 +1,4 @@
-"""README.md is true: every command and example in it runs, in order, as it stands there.
+"""README.md and docs/operations.md are true: every command in them runs, in order, as it stands.
 
 In a copy of the checkout, on ports and a state directory of the test's own,
 and on the rule-based `demo` back end: no test may reach for the network, and
@@ -21,7 +21,8 @@ from tests.fakes.daemon import Daemon, eventually
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-BLOCKS = [(kind, text) for kind, text in BLOCK.findall(README)]
+BLOCKS = BLOCK.findall(README)
+OPERATIONS = BLOCK.findall((ROOT / "docs/operations.md").read_text())
 LONG_RUNNING = ("make up", "-m atoll --server")
 COPIED = ("Makefile", "pyproject.toml", "requirements", "scripts", "atoll_agents", "README.md")
 
@@ -36,6 +37,8 @@ def clone(tmp_path: Path) -> Daemon:
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, folder / name)
+    for path in folder.rglob("*"):
+        os.utime(path, (0, 0))  # or make would set up the checkout's own .venv, from here
     (folder / ".venv").symlink_to(ROOT / ".venv")
     # Without the engine there is nothing to pull, and so no network to reach for.
     (tmp_path / "hide").mkdir()
@@ -110,7 +113,7 @@ def python(daemon: Daemon, text: str) -> str:
 
 
 @pytest.mark.timeout(180)
-def test_every_command_of_the_readme_runs_as_it_stands(clone: Daemon) -> None:
+def test_every_command_of_the_readme_and_of_the_operators_page_runs_as_it_stands(clone: Daemon) -> None:
     if shutil.which("curl") is None:
         pytest.skip("wants the Debian package curl")
     kinds = {kind for kind, _ in BLOCKS}
@@ -125,9 +128,19 @@ def test_every_command_of_the_readme_runs_as_it_stands(clone: Daemon) -> None:
                 said.append(python(clone, text))
             elif not text.startswith(LONG_RUNNING) and not any(x in text for x in LONG_RUNNING):
                 said.append(sh(clone, text))
+        for kind, text in OPERATIONS:
+            said.append(sh(clone, text) if kind == "sh" else checked(clone, text))
     assert all(said), "each of them says something"
     assert '"done":true' in said[0]
     assert "assistant" in said[1]
+
+
+def checked(daemon: Daemon, tables: str) -> str:
+    """What `config check` says of an agent that has these tables."""
+    folder = daemon.agents.parent.parent / "shown"
+    folder.mkdir(exist_ok=True)
+    (folder / "agent.toml").write_text(f'[agent]\nname = "Shown"\n\n{tables}')
+    return sh(daemon, f".venv/bin/atoll config check {folder}")
 
 
 def same_text(daemon: Daemon, shown: str, real: str) -> bool:
