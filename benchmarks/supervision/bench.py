@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,8 @@ from benchmarks.supervision.units import Child, Unit
 PEERS = ("supervisord", "circus", "circus-sock", "pm2")
 FLOORS = ("floor-plain", "floor-sock")
 ATOLL = ("atoll", "atoll-exec")
+SPARE_PORTS = 3
+"""What a supervisor needs beside its units' ports, when all are to be neighbours."""
 Results = dict[str, dict[str, list[float]]]
 """Metric, then who, then the value of each round."""
 
@@ -115,20 +117,23 @@ class Bench:
         folder = place / "agents"
         more = AtollExec.deployment if entry.name == "atoll-exec" else ""
         python = str(self._tools.python) if self._tools else ""
-        listen = range(base_port, base_port + len(names)) if base_port else self._ports
+        room = len(names) + SPARE_PORTS
+        ports = iter(range(base_port, base_port + room)) if base_port else self._ports
         made = [
             units.make(folder, name, port, entry.child, python,
                        tools=tools, deployment=deployment + more)
-            for name, port in zip(names, listen, strict=False)
+            for name, port in zip(names, ports, strict=False)
         ]  # fmt: skip
-        return self._contender(entry, place, made)
+        return self._contender(entry, place, made, ports)
 
-    def _contender(self, entry: Entry, place: Path, made: list[Unit]) -> Contender:
+    def _contender(
+        self, entry: Entry, place: Path, made: list[Unit], ports: Iterator[int]
+    ) -> Contender:
         match entry.name:
             case "atoll":
-                return Atoll(place, made, next(self._ports), next(self._ports))
+                return Atoll(place, made, next(ports), next(ports))
             case "atoll-exec":
-                return AtollExec(place, made, next(self._ports), next(self._ports))
+                return AtollExec(place, made, next(ports), next(ports))
             case "floor-plain":
                 return FloorPlain(place, made)
             case "floor-sock":

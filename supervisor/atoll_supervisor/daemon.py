@@ -220,8 +220,8 @@ class Daemon:
 
     def _make_fleet(self) -> FleetLoop:
         settings, places = self._settings, self._places
-        tell = self._events.record
-        machine = Machine(time.monotonic, time.time, random.random, tell, self._note)
+        events = self._events
+        machine = Machine(time.monotonic, time.time, random.random, events.record, events.note)
         return FleetLoop(
             machine,
             settings.host,

@@ -17,6 +17,11 @@ class Fleet(Protocol):
         """When the daemon started, seconds since the epoch."""
         ...
 
+    @property
+    def degraded(self) -> str:
+        """What cannot be kept although the fleet goes on, or ""."""
+        ...
+
     def rows(self) -> Sequence[Row]:
         """Every agent, sorted by slug; a snapshot that costs no system call."""
         ...
@@ -47,6 +52,11 @@ class Events(Protocol):
 
     `unit` is a slug, "" for the daemon itself, None for everything.
     """
+
+    @property
+    def degraded(self) -> str:
+        """Why what happens cannot be kept, or ""."""
+        ...
 
     async def since(self, after: int, unit: str | None, limit: int) -> list[Happening]:
         """The first `limit` events after an id, oldest first."""

@@ -7,6 +7,7 @@ from atoll_supervisor.core import events as ev
 from atoll_supervisor.core import phases as ph
 from atoll_supervisor.core.adopt import Memory, Survivor, adopt, memory_of
 from atoll_supervisor.core.fleet import Fleet, step
+from atoll_supervisor.core.reconcile import reconcile
 from atoll_supervisor.core.restarts import History
 from atoll_supervisor.core.spec import Policy, UnitSpec
 
@@ -159,6 +160,20 @@ def test_one_that_lives_serves_on_when_the_newer_one_has_ended() -> None:
     it = Taken(SERVES, replace(STARTS, ready=True, gone=True))
     assert ph.pid_of(it.unit) == 105
     assert it.tell(ev.Exited(6, code=1)).unit.leaving == ()
+
+
+def test_an_edit_whose_process_has_ended_is_still_news_to_the_older_one_that_serves() -> None:
+    edited = replace(SPEC, checksum="2")
+    newer = replace(STARTS, ready=True, gone=True, memory=replace(MEMORY, checksum="2"))
+    it = Taken(SERVES, newer, spec=edited)
+    assert reconcile([edited], it.fleet.units) == (("a", ev.SpecAccepted(edited)),)
+    it.tell(ev.SpecAccepted(edited))
+    assert isinstance(it.unit.phase, ph.Replacing)
+
+
+def test_new_generations_go_on_after_the_newest_in_whatever_order_they_are_told() -> None:
+    it = Taken(replace(STARTS, told=True), SERVES).tell(ev.RestartAsked())
+    assert it.unit.generation == 7
 
 
 def test_one_that_ended_and_has_a_successor_already_is_only_noted() -> None:

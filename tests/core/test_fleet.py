@@ -129,6 +129,14 @@ def test_a_dependency_is_ready_before_its_dependant_starts() -> None:
     assert spawned(driver.run("z")) == ["a"]
 
 
+def test_a_dependency_that_is_ready_late_still_lets_its_dependant_start() -> None:
+    driver = Driver()
+    driver.find(spec("z"), spec("a", "z"))
+    driver.tell("z", ev.Spawned(1, 7))
+    driver.tell("z", ev.SlotTimeElapsed(1))
+    assert spawned(driver.tell("z", ev.BecameReady(1))) == ["a"]
+
+
 def test_a_dependency_that_failed_once_keeps_nobody_waiting() -> None:
     driver = Driver()
     driver.find(spec("z"), spec("a", "z"))

@@ -126,6 +126,13 @@ def test_what_is_known_of_an_end_that_nobody_saw_is_its_reason() -> None:
     assert life().up(0.0).at(1.0, ev.Exited(1)).causes[0][2] == "ended unseen"
 
 
+def test_one_that_ran_out_of_memory_while_it_was_told_to_go_is_told_so() -> None:
+    it = life().up(0.0).at(9.0, ev.WentSilent(1, 3.0))
+    it.at(9.5, ev.Exited(1, None, "SIGKILL", "oom-killed"))
+    assert it.unit.ended is not None
+    assert it.unit.ended.reason == "no heartbeat for 3 s (oom-killed)"
+
+
 def test_a_start_that_takes_too_long_is_killed_and_told_as_start_timeout() -> None:
     it = life().at(0.0, ev.Admitted()).at(0.1, ev.Spawned(1, 7)).at(60.0, ev.StartTimeElapsed(1))
     assert it.done == ["Kill"]

@@ -44,6 +44,12 @@ def test_the_old_process_drains_once_the_new_one_is_ready_and_the_socket_stays()
     assert it.unit.leaving == ()
 
 
+def test_the_timers_of_the_old_process_end_with_its_service() -> None:
+    it = replacing().at(6.0, ev.BecameReady(2))
+    disarmed = {e.timer for e in it.effects if isinstance(e, do.Disarm)}
+    assert disarmed == {"start", "slot", "stable", "probe", "idle"}
+
+
 def test_a_record_of_a_handover_tells_the_new_process_and_how_often_it_restarted() -> None:
     it = replacing().at(6.0, ev.BecameReady(2))
     (record,) = (e for e in it.effects if isinstance(e, do.Record))

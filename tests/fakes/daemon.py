@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def free_ports(count: int) -> int:
     that no other worker of this test run looks at.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 20_000 + worker % 12 * 1_000
+    first = 10_000 + worker % 10 * 1_000
     bases = [first + count * n for n in range(1_000 // count)]
     random.shuffle(bases)  # another test run on this machine may look here too
     for base in bases:
@@ -229,7 +229,7 @@ class Daemon:
 
 
 @contextmanager
-def running(daemon: Daemon, *, settled: bool = True) -> Iterator[Daemon]:
+def running(daemon: Daemon, *, settled: bool = True) -> Generator[Daemon]:
     """The daemon, started; stopped at the end whatever happens."""
     try:
         yield daemon.start(settled=settled)

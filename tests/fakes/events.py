@@ -11,6 +11,7 @@ class MemoryEvents:
 
     def __init__(self, *happenings: Happening) -> None:
         self.happenings = list(happenings)
+        self.degraded = ""
 
     async def since(self, after: int, unit: str | None, limit: int) -> list[Happening]:
         return [one for one in self._of(unit) if one.id > after][:limit]

@@ -57,6 +57,7 @@ class MemoryFleet:
 
     def __init__(self, logs: Path, *rows: Row) -> None:
         self.started_at = time.time() - 60
+        self.degraded = ""
         self.calls: list[tuple[str, str, bool]] = []
         self.stubborn: set[str] = set()
         self._logs = logs

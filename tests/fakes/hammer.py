@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 GET = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n"
@@ -24,7 +24,7 @@ class Met:
 
 
 @asynccontextmanager
-async def hammering(port: int, clients: int = 4, pause: float = 0.01) -> AsyncIterator[Met]:
+async def hammering(port: int, clients: int = 4, pause: float = 0.01) -> AsyncGenerator[Met]:
     """Ask without end while inside; half of the clients keep their connection."""
     found = Met()
     over = asyncio.Event()

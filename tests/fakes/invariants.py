@@ -55,6 +55,7 @@ def check(world: "World", slugs: Iterable[str]) -> None:
             assert not any(key[0] == slug for key in world.timers), f"{slug}: timers left"
         else:
             _processes(world, unit)
+            _is_up_to_date(unit)
             _sockets(world, unit)
             _a_way_on(world, unit)
             _bounds(world, unit)
@@ -83,6 +84,18 @@ def _processes(world: "World", unit: Unit) -> None:
         assert not unit.leaving, f"{unit}: at rest with processes"
     if isinstance(unit.phase, Stopping):
         assert unit.leaving, f"{unit}: waits for nothing"
+
+
+def _is_up_to_date(unit: Unit) -> None:
+    """What serves or starts is what the last good manifest says, or is to be replaced, or told."""
+    checksum = unit.spec.checksum if unit.spec else ""
+    match unit.phase:
+        case Starting(checksum=launched) | Replacing(new=Starting(checksum=launched)):
+            assert launched == checksum, f"{unit}: starts an old manifest"
+        case Running(checksum=launched) as running:
+            assert launched == checksum or running.renew or running.note, f"{unit}: out of date"
+        case _:
+            pass
 
 
 def _sockets(world: "World", unit: Unit) -> None:

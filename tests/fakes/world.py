@@ -76,6 +76,8 @@ class World:
         self.clock.run_until(end)
         if self.alive:
             check(self, (*self.fleet.units, *self.schedule.slugs))
+            news = reconcile(self.disk.found(), self.fleet.units)
+            assert self._looking or not news, f"a second look finds {news}"
 
     def heal(self) -> list[str]:
         """The faults stop; what is not well when it has to be, which should be nothing.
@@ -209,7 +211,8 @@ class World:
     def _take_over(self, slug: str) -> None:
         survivors = tuple(child.survivor() for child in self.keeper.of(slug))
         before = self.fleet
-        spec = self.disk.good().get(slug)
+        looked = self.happens(0.5)  # a shell may take over before it reads the disk, or after
+        spec = self.disk.good().get(slug) if looked else None
         self.fleet, orders = adopt(
             before, slug, spec, survivors, self.clock.now, self.random.random()
         )

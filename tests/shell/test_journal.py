@@ -59,11 +59,7 @@ def test_a_flipped_bit_never_changes_the_fleet_unnoticed(journal):
     for at in range(len(whole)):
         journal.path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         journal.previous.write_bytes(old)
-        try:
-            record = journal.load().record
-        except ConfigError:  # the version became a newer one
-            continue
-        assert record in (FIRST, SECOND), at
+        assert journal.load().record in (FIRST, SECOND), at
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\0", b"x = 1\n", b"[units]\n", b"version = 1\n"])

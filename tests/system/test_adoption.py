@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import httpx
 import psutil
 import pytest
 
+from atoll_supervisor.keeper.packets import encode
+from atoll_supervisor.keeper.protocol import Hello
 from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
 from tests.fakes.hammer import hammering
 
@@ -60,7 +63,7 @@ def _seconds(row: dict[str, object]) -> float:
 async def test_a_stream_that_is_open_goes_on_while_the_daemon_dies_and_comes_back(
     daemon: Daemon,
 ) -> None:
-    chunks = ", ".join(f'"{number} "' for number in range(25))
+    chunks = ", ".join(f'"{number} "' for number in range(50))
     (daemon.agents / "ghidraagent" / "script.toml").write_text(STREAM.format(chunks=chunks))
     with running(daemon):
         url = f"http://127.0.0.1:{daemon.row('ghidraagent')['port']}/api/chat"
@@ -73,10 +76,12 @@ async def test_a_stream_that_is_open_goes_on_while_the_daemon_dies_and_comes_bac
             await anext(lines)
             await asyncio.to_thread(daemon.stop, signal.SIGKILL)
             await asyncio.to_thread(daemon.start)
-            assert daemon.row("ghidraagent")["in_flight"] == 1
+            await asyncio.to_thread(
+                eventually, lambda: daemon.row("ghidraagent")["in_flight"] == 1
+            )
             rest = [line async for line in lines]
         assert '"done":true' in rest[-1]
-        assert "24 " in "".join(rest)
+        assert "49 " in "".join(rest)
 
 
 def test_an_end_that_no_daemon_saw_is_recovered_with_its_true_signal(daemon: Daemon) -> None:
@@ -150,10 +155,27 @@ def test_a_keeper_that_is_killed_takes_its_agents_along_and_all_are_back_on_thei
             assert "keeper" in after["last_exit"]["reason"]
         eventually(lambda: not any(is_alive(one) for one in tree))
         assert daemon.chat(ports["ghidraagent"]) == "Hello from GhidraAgent"
-        assert "a new keeper holds the sockets" in daemon.log.read_text()
+        assert "the keeper was lost; a new one holds the sockets" in daemon.log.read_text()
         tree = daemon.tree()
         assert daemon.stop() == 0
         assert not any(is_alive(one) for one in tree)
+
+
+def test_a_keeper_that_only_dropped_the_connection_is_found_again_and_nobody_restarted(
+    daemon: Daemon,
+) -> None:
+    with running(daemon):
+        before, keeper = daemon.units(), daemon.keeper
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as usurper:
+                usurper.connect(str(daemon.keeper_socket))
+                usurper.send(encode(Hello()))  # the youngest counts
+                usurper.recv(1)
+            again = daemon.post("/api/v1/agents/ghidraagent/restart").json()
+            assert again["status"] == "running"
+        assert daemon.keeper == keeper
+        assert daemon.units()["customagent"] == before["customagent"]
+        assert daemon.row("ghidraagent")["generation"] == 4
 
 
 async def test_an_upgrade_touches_no_agent_and_refuses_nobody(daemon: Daemon) -> None:

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 from benchmarks.supervision import client
-from benchmarks.supervision.contenders.base import Contender
+from benchmarks.supervision.contenders.base import Contender, Unhealthy
 from benchmarks.supervision.history import Event
 from benchmarks.supervision.processes import descendants, words
 from benchmarks.supervision.units import Unit
@@ -110,8 +110,12 @@ class Atoll(Contender):
         }
 
     async def ctl(self, *arguments: str) -> str:
-        """Run a command of `atoll`."""
-        return (await self.run(*DAEMON, *arguments)).text
+        """Run a command of `atoll`; raises Unhealthy with its words when it fails."""
+        ran = await self.run(*DAEMON, *arguments)
+        if ran.code:
+            words = " ".join(ran.text.split()) or "no word"
+            raise Unhealthy(f"atoll {' '.join(arguments)}: exit {ran.code}: {words[-300:]}")
+        return ran.text
 
 
 class AtollExec(Atoll):

@@ -86,14 +86,21 @@ async def idle(bench: Bench) -> None:
                 for role, pid in own.items():
                     bench.record(f"own_pss_mib/{role}", entry.label, processes.pss([pid]))
                 bench.record("own_pss_mib", entry.label, processes.pss(own.values()))
-                used = await cpu_percent(list(own.values()), bench.options.cpu_window)
-                bench.record("own_cpu_percent", entry.label, used)
+                await record_cpu(bench, "own_cpu_percent", entry.label, own)
         except Unhealthy as error:
             bench.note(str(error))
 
 
-async def cpu_percent(pids: list[int], seconds: float) -> float:
-    """Share of one core that the processes use over so many seconds, in percent."""
-    begin, before = time.monotonic(), processes.cpu_seconds(pids)
-    await asyncio.sleep(seconds)
-    return 100 * (processes.cpu_seconds(pids) - before) / (time.monotonic() - begin)
+async def record_cpu(bench: Bench, metric: str, label: str, own: dict[str, int]) -> None:
+    """Share of one core in percent, of each of the supervisor's processes and of all."""
+    begin = time.monotonic()
+    before = {role: processes.cpu_seconds([pid]) for role, pid in own.items()}
+    await asyncio.sleep(bench.options.cpu_window)
+    elapsed = time.monotonic() - begin
+    used = {
+        role: 100 * (processes.cpu_seconds([pid]) - before[role]) / elapsed
+        for role, pid in own.items()
+    }
+    for role, percent in used.items():
+        bench.record(f"{metric}/{role}", label, percent)
+    bench.record(metric, label, sum(used.values()))

@@ -8,13 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.supervision import client, processes, units
-from benchmarks.supervision.bench import Bench, ended, running
+from benchmarks.supervision.bench import SPARE_PORTS, Bench, ended, running
 from benchmarks.supervision.contenders.atoll import Atoll
 from benchmarks.supervision.contenders.base import Contender, Unhealthy
-from benchmarks.supervision.rows.fleet import cpu_percent
+from benchmarks.supervision.rows.fleet import record_cpu
 from benchmarks.supervision.units import Unit, ports_of, write_manifest
 
 ASLEEP_LIMIT = 60.0
+REGISTER_LIMIT = 300.0
 NAPS = 5
 LISTS = 200
 
@@ -102,15 +103,13 @@ async def big(bench: Bench) -> None:
             bench.record("big_start_s", entry.label, time.monotonic() - begin)
             await asyncio.sleep(5)
             own = contender.own()
-            used = await cpu_percent(list(own.values()), bench.options.cpu_window)
-            bench.record("big_cpu_percent", entry.label, used)
+            await record_cpu(bench, "big_cpu_percent", entry.label, own)
             for role, pid in own.items():
                 bench.record(f"big_pss_mib/{role}", entry.label, processes.pss([pid]))
-            naive = await _polling(ports_of(contender.units))
-            bench.record("big_cpu_percent", "httpx pool, polling", naive)
+            await _polling(bench, ports_of(contender.units))
 
 
-async def _polling(ports: list[int]) -> float:
+async def _polling(bench: Bench, ports: list[int]) -> None:
     """What it costs to ask each of them over HTTP every second, as pollers do."""
     script = str(Path(__file__).parent.with_name("polling.py"))
     process = await asyncio.create_subprocess_exec(
@@ -118,7 +117,7 @@ async def _polling(ports: list[int]) -> float:
     )
     try:
         await asyncio.sleep(3)
-        return await cpu_percent([process.pid], 4.0)
+        await record_cpu(bench, "big_cpu_percent", "httpx pool, polling", {"all": process.pid})
     finally:
         with suppress(ProcessLookupError):
             process.kill()
@@ -131,7 +130,8 @@ async def sleepers(bench: Bench) -> None:
     for entry in bench.some("atoll"):
         names = [f"unit{n:05}" for n in range(count)]
         deployment = "idle_timeout = 60\n"
-        contender = bench.build(entry, names, deployment=deployment, base_port=units.block(count))
+        first = units.block(count + SPARE_PORTS)
+        contender = bench.build(entry, names, deployment=deployment, base_port=first)
         assert isinstance(contender, Atoll)
         begin = time.monotonic()
         try:
@@ -150,11 +150,17 @@ async def sleepers(bench: Bench) -> None:
 
 
 async def _until_listed(contender: Atoll, count: int) -> None:
-    """Until each is asleep behind a held socket."""
-    until = time.monotonic() + 600
-    while [row.phase for row in await contender.rows()].count("asleep") < count:
+    """Until each is asleep behind a held socket; raises Unhealthy that names one which is not."""
+    until = time.monotonic() + REGISTER_LIMIT
+    while True:
+        rows = await contender.rows()
+        awake = [row for row in rows if row.phase != "asleep"]
+        asleep = len(rows) - len(awake)
+        if asleep >= count:
+            return
         if time.monotonic() > until:
-            raise Unhealthy(f"{contender.label}: {count} sleeping agents were not registered")
+            example = f"{awake[0].slug} is {awake[0].phase}: {awake[0].reason}" if awake else ""
+            raise Unhealthy(f"{contender.label}: {asleep} of {count} registered; {example}")
         await asyncio.sleep(0.25)
 
 

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 
 from atoll_supervisor.api.agents import AnyFleet
+from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.core.answers import AgentCounts, Health
 from atoll_supervisor.core.row import Row
@@ -24,9 +25,16 @@ class About(Struct, frozen=True):
 
 
 @get("/health", opt=PUBLIC, operation_id="health", tags=["daemon"], sync_to_thread=False)
-def health(fleet: AnyFleet, about: NamedDependency[About]) -> Health:
-    """The daemon's health: 200 as long as the daemon itself works."""
+def health(fleet: AnyFleet, events: AnyEvents, about: NamedDependency[About]) -> Health:
+    """The daemon's health: 200 as long as the daemon itself works.
+
+    `degraded` while the disk refuses what the daemon has to remember.
+    """
+    reason = "; ".join(fault for fault in (fleet.degraded, events.degraded) if fault)
     return Health(
+        status="degraded" if reason else "healthy",
+        ok=not reason,
+        reason=reason,
         timestamp=datetime.now(UTC).isoformat(),
         version=about.version,
         uptime=round(max(0.0, time.time() - fleet.started_at), 3),

@@ -114,16 +114,17 @@ def _revived(
 ) -> moves.Step:
     newest = max(survivors, key=lambda one: one.generation)
     memory = newest.memory
+    roles = _roles(unit, survivors)
+    up = roles.starts or roles.serves or newest  # what it runs is what its manifest is held to be
     known = spec or UnitSpec(slug=unit.slug, name=unit.slug, checksum="", policy=memory.policy)
     unit = replace(
         unit,
-        spec=replace(known, checksum=memory.checksum),
+        spec=replace(known, checksum=up.memory.checksum),
         generation=newest.generation,
         history=memory.history,
         restarts=memory.restarts,
         ended=memory.ended,
     )
-    roles = _roles(unit, survivors)
     unit, farewells = _sent_off(unit, roles, now)
     unit = replace(unit, phase=_phase(unit, roles, now))
     return unit, (

@@ -55,11 +55,13 @@ class AgentCounts(Struct, frozen=True, kw_only=True):
 class Health(Struct, frozen=True, kw_only=True):
     """The source pages' fields and more; `uptime` in seconds, `timestamp` RFC 3339 with zone.
 
-    A failed agent does not make the daemon unhealthy: `agents` tells of it.
+    A failed agent does not make the daemon unhealthy: `agents` tells of it. It is
+    `degraded`, with a `reason`, while it supervises and cannot keep what it knows.
     """
 
-    status: str = "healthy"
+    status: Literal["healthy", "degraded"] = "healthy"
     ok: bool = True
+    reason: str = ""
     timestamp: str
     version: str
     uptime: float

@@ -89,7 +89,7 @@ def ending_of(event: ev.SpawnFailed | ev.Exited, one: Process, now: float) -> En
     reason = _how(event)
     match one:
         case Leaving(reason=asked):
-            reason = asked if event.signal != "SIGKILL" else f"{asked} (killed)"
+            reason = f"{asked} ({event.reason or 'killed'})" if event.signal == "SIGKILL" else asked
         case Starting() if not event.reason:
             reason = f"ended before it was ready: {reason}"
         case Starting() | Running():

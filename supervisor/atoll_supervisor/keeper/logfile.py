@@ -33,6 +33,7 @@ class LogFile:
         self._fd = -1
         self._size = 0
         self._torn = False
+        self._landed = 0
         self._unreported = 0
         self._retry_at = 0.0
         self._why = ""
@@ -42,10 +43,13 @@ class LogFile:
         if self._unreported and time.monotonic() < self._retry_at:
             self._drop(len(lines))
             return
+        report = self._report()
+        data = report + b"".join(line + b"\n" for line in lines)
+        self._landed = 0
         try:
-            self._append(self._report() + b"".join(line + b"\n" for line in lines))
+            self._append(data)
         except OSError as error:
-            self._refused(error, len(lines))
+            self._refused(error, len(lines) - self._count_landed(report, data))
         else:
             self._unreported = 0
 
@@ -60,9 +64,11 @@ class LogFile:
             self._open()
         if self._size and self._size + len(data) > self._limits.file_size:
             self._rotate()
-        data = b"\n" + data if self._torn else data
+        start = b"\n" if self._torn else b""
+        data = start + data
         written = os.write(self._fd, data)
         self._size += written
+        self._landed = written - len(start)
         self._torn = not data[:written].endswith(b"\n")
         if written < len(data):
             os.write(self._fd, data[written:])  # tells why: a short write is a full disk
@@ -88,6 +94,14 @@ class LogFile:
             return b""
         text = f"[atoll] {self._unreported} lines dropped: {self._why}"
         return stamped("err", text.encode()) + b"\n"
+
+    def _count_landed(self, report: bytes, data: bytes) -> int:
+        """How many lines are in the file although the rest of them was refused."""
+        whole = data[: max(0, self._landed)].count(b"\n")
+        if report and whole:
+            self._unreported = 0
+            whole -= 1
+        return whole
 
     def _refused(self, error: OSError, lines: int) -> None:
         self.close()

@@ -36,13 +36,16 @@ from atoll_supervisor.shell.keeper_link import KeeperLink
 
 
 class Machine(Struct, frozen=True):
-    """What the loop gets from the machine besides its hands: clocks, luck, a place to tell."""
+    """What the loop gets from the machine besides its hands: clocks, luck, a place to tell.
+
+    A `note` has its unit, or "" for the daemon, after its text.
+    """
 
     now: Callable[[], float]
     epoch: Callable[[], float]
     luck: Callable[[], float]
     tell: Callable[[str, Record], object]
-    warn: Callable[[str], None]
+    note: Callable[[str, str], object]
 
 
 class FleetLoop:
@@ -70,11 +73,12 @@ class FleetLoop:
         self._at_work = False
         self._taken_over = False
         self._waiters = Waiters()
-        ports = PortTable(base_port, known, api_port)
-        ears = Ears(self.post, machine.tell, lambda slug: memo_of(self._fleet.units[slug]))
+        ports = PortTable(base_port, known, api_port, lambda: self._saving.mark())
+        ears = Ears(self.post, machine.tell, machine.note, self._memo)
         self.hands = Hands(host, ports, logs, ears)
         self._rows = Rows(host, self.hands)
-        self._saving = Saving(journal, recovered.record, self._record, machine.warn)
+        saved = None if recovered.warnings else recovered.record
+        self._saving = Saving(journal, saved, self._record, machine.note)
 
     def post(self, news: Iterable[News]) -> None:
         """Let events happen; performs what follows before it returns, and never raises.
@@ -115,12 +119,15 @@ class FleetLoop:
         if self._taken_over:
             self._taken_over = False
             self._perform(hold_again(self._fleet))
-        self.hands.resume(self._fleet.units.keys())
+        self.resume()
         self._saving.mark()
 
     def attached(self) -> None:
-        """Go on with a new keeper: it is to hold what the lost one held, and launch what waits."""
+        """Have a new keeper hold what the lost one held."""
         self._perform(hold_again(self._fleet))
+
+    def resume(self) -> None:
+        """Launch what waited for a keeper, or for the first look; close what is nobody's."""
         self.hands.resume(self._fleet.units.keys())
 
     async def run(self, alive: Callable[[], None], interval: float | None) -> None:
@@ -146,6 +153,7 @@ class FleetLoop:
         """Stop every unit, dependants first; returns when no process of the fleet is left."""
         self._fleet, orders = shut_down(self._fleet, self._machine.now(), self._machine.luck())
         self._perform(orders)
+        self.hands.give_up("the daemon is going down")
         for slug in list(self._fleet.units):
             await self._until(slug, lambda unit: unit is None or not is_live(unit))
 
@@ -170,6 +178,11 @@ class FleetLoop:
         return slugs
 
     # ports.Fleet
+
+    @property
+    def degraded(self) -> str:
+        """Why the state file is behind, or ""."""
+        return self._saving.fault
 
     def rows(self) -> tuple[Row, ...]:
         """Every agent, sorted by slug; costs no system call but a look at the clock."""
@@ -215,7 +228,7 @@ class FleetLoop:
             try:
                 self.hands.perform(slug, effect)
             except Exception as error:  # noqa: BLE001  whatever it is, the fleet goes on
-                self._machine.warn(f"{slug}: cannot perform {effect}: {error}")
+                self._machine.note(f"cannot perform {effect}: {error}", slug)
                 if isinstance(effect, Spawn):
                     self.post([(slug, ev.SpawnFailed(effect.generation, str(error)))])
 
@@ -239,6 +252,9 @@ class FleetLoop:
             hint = did_you_mean(slug_of(name), units) or "`atoll ps` lists them"
             raise NotFound(f"there is no agent {name!r}; {hint}")
         return unit
+
+    def _memo(self, slug: str) -> str:
+        return memo_of(self._fleet.units[slug])
 
     def _clock(self) -> Clock:
         return Clock(self._machine.now(), self._machine.epoch())

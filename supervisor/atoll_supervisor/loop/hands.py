@@ -31,7 +31,7 @@ from atoll_supervisor.loop.timers import Timers
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.keeper_link import KeeperLink
 from atoll_supervisor.shell.own_port import UNIT as OWN_PORT
-from atoll_supervisor.shell.stats import Sampler, Usage
+from atoll_supervisor.shell.stats import Sampler
 
 KEEPER_LOST = "the keeper was lost"
 
@@ -39,10 +39,11 @@ News = tuple[str, ev.Event]
 
 
 class Ears(Struct, frozen=True):
-    """Whom the hands tell what, and whom they ask for a unit's memo."""
+    """Whom the hands tell what, and whom they ask for a unit's memo; a note's unit comes second."""
 
     post: Callable[[Iterable[News]], None]
     record: Callable[[str, do.Record], object]
+    note: Callable[[str, str], object]
     memo: Callable[[str], str]
 
 
@@ -126,23 +127,45 @@ class Hands:
                     assert_never(state)
         self._ears.post(events)
 
-    def lost(self) -> tuple[int, ...]:
-        """The keeper is gone, and every process with it: the pids, for whoever waits for that."""
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Every living process of the fleet."""
+        every = (state for states in self._processes.values() for state in states.values())
+        return tuple(state.pid for state in every if state.pid)
+
+    def lost(self) -> None:
+        """The link has ended: until there is another, what is to be launched waits."""
         self._link = None
         self._probing.close()
-        self.template = Template("none")
-        every = (state for states in self._processes.values() for state in states.values())
-        return tuple(state.pid for state in every if state.pid and state.stage != "gone")
+
+    def go_on(self, link: KeeperLink, states: Sequence[State]) -> None:
+        """The same keeper over another link; what was sent into the old one may be lost."""
+        self._link = link
+        self.told(states)
+        there = {(state.unit, state.generation) for state in states if isinstance(state, Process)}
+        self._end(lambda state: (state.unit, state.generation) not in there, "its launch was lost")
+        self._holding.again()
 
     def bury(self) -> None:
         """Tell the ends of all that died with a keeper."""
-        self.told(
-            [
-                state._replace(stage="gone", signal="SIGKILL", reason=KEEPER_LOST)
-                for states in list(self._processes.values())
-                for state in list(states.values())
-            ]
-        )
+        self.template = Template("none")
+        self._end(lambda _: True, KEEPER_LOST)
+
+    def give_up(self, why: str) -> None:
+        """Answer every launch that has not been sent: it will not be."""
+        self._learned = True
+        unsent, self._unsent = self._unsent, []
+        self._ears.post((slug, ev.SpawnFailed(generation, why)) for slug, generation in unsent)
+        self._holding.give_up(why)
+
+    def _end(self, which: Callable[[Process], bool], reason: str) -> None:
+        every = [state for states in self._processes.values() for state in states.values()]
+        ends = [
+            state._replace(stage="gone", signal="SIGKILL", reason=reason)
+            for state in every
+            if which(state)
+        ]
+        self.told(ends)
 
     def send(self, command: Command) -> None:
         """Send a command; without a keeper there is nothing that it could be for."""
@@ -291,17 +314,11 @@ class Hands:
         self._post(slug, ev.ClientWaits())
 
     def _moved(self, slug: str, why: str) -> None:
-        self._ears.record(
-            slug, do.Record(before="starting", after="starting", cause=why, generation=0)
-        )
-
-    def usage(self, slug: str) -> Usage | None:
-        """What the last sample found."""
-        return self.sampler.snapshot.get(slug)
+        self._ears.note(why, slug)
 
     def seen(self, slug: str, generation: int | None) -> Seen:
         """What is known of the unit's process of this generation without asking it."""
-        state, usage = self.process(slug, generation), self.usage(slug)
+        state, usage = self.process(slug, generation), self.sampler.snapshot.get(slug)
         return Seen(
             instance_id=state.instance or None if state else None,
             in_flight=state.in_flight if state and state.channel else None,

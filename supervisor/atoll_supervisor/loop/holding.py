@@ -110,6 +110,19 @@ class Holding:
         for unit in self._places.keys() - set(units):
             self.release(unit)
 
+    def again(self) -> None:
+        """Ask once more for what has not been answered, and for every watch."""
+        for unit, place in self._places.items():
+            if not (place.held or place.fault):
+                self._send(Listen(unit, self._host, place.port))
+            if place.watched:
+                self._send(Watch(unit))
+
+    def give_up(self, why: str) -> None:
+        """Settle every launch that waits."""
+        for unit in list(self._launches):
+            self._settle(unit, why)
+
     def reset(self) -> None:
         """A new keeper holds nothing yet; the launches go on waiting."""
         self._places.clear()

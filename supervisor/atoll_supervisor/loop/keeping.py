@@ -41,18 +41,15 @@ class Keeping:
         self._runtime.ensure()
 
     async def run(self) -> None:
-        """Replace each keeper that is lost, until cancelled."""
+        """Find the keeper again, or another one, whenever the link has ended; until cancelled."""
         while True:
             await self._lost.wait()
             self._lost.clear()
-            pids = self._fleet.hands.lost()
-            if not self._leaving:
-                self._warn(f"{KEEPER_LOST} with {len(pids)} processes; starting a new one")
-            await gone(pids)
-            await self._bury_keeper()
-            self._fleet.hands.bury()
-            if not self._leaving:
-                await self._replace()
+            self._fleet.hands.lost()
+            if self._leaving:
+                await self._bury()
+            else:
+                await self._go_on(await self._find())
 
     async def leave(self) -> None:
         """End the keeper; every unit has ended before."""
@@ -65,24 +62,37 @@ class Keeping:
         if self._keeper is not None:
             self._keeper.link.close()
 
+    async def _find(self) -> Reached:
+        while True:
+            try:
+                return await self._reach()
+            except NoKeeper as error:
+                self._warn(str(error))
+                await self._bury()
+                await asyncio.sleep(AGAIN)
+
+    async def _go_on(self, found: Reached) -> None:
+        if self._keeper is not None and found.pid == self._keeper.pid and not found.fresh:
+            self._fleet.hands.go_on(found.link, found.states)
+            self.begin(found)
+        else:
+            self._warn(f"{KEEPER_LOST}; a new one holds the sockets (pid {found.pid})")
+            await self._bury()
+            self._fleet.hands.link_to(found.link)
+            self.begin(found)
+            self._fleet.attached()
+        self._fleet.resume()
+
+    async def _bury(self) -> None:
+        """The keeper is dead, and the kernel kills its processes with it: wait for that."""
+        await gone(self._fleet.hands.pids)
+        await self._bury_keeper()
+        self._fleet.hands.bury()
+
     async def _bury_keeper(self) -> None:
         if self._keeper is not None:
             await gone((self._keeper.pid,))
             reap(self._keeper.pid)
-
-    async def _replace(self) -> None:
-        while True:
-            try:
-                reached = await self._reach()
-            except NoKeeper as error:
-                self._warn(str(error))
-                await asyncio.sleep(AGAIN)
-            else:
-                break
-        self._fleet.hands.link_to(reached.link)
-        self.begin(reached)
-        self._fleet.attached()
-        self._warn(f"a new keeper holds the sockets (pid {reached.pid})")
 
 
 async def gone(pids: Iterable[int]) -> None:

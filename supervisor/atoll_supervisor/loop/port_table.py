@@ -1,18 +1,24 @@
 """The fleet's port numbers: the core's rules over what was kept and what strangers hold."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from atoll_supervisor.core.numbering import Numbers, assign
 
 
 class PortTable:
-    """Gives each unit its port and remembers it; `known` are the ports kept from before."""
+    """Gives each unit its port and remembers it; `known` are the ports kept from before.
 
-    def __init__(self, base: int, known: Mapping[str, int], daemon_port: int) -> None:
+    `changed` is called whenever there is something else to remember.
+    """
+
+    def __init__(
+        self, base: int, known: Mapping[str, int], daemon_port: int, changed: Callable[[], None]
+    ) -> None:
         self._base = base
         self._known = dict(known)
         self._wishes: dict[str, int] = {}
         self._daemon_port = daemon_port
+        self._changed = changed
         self._taken = {daemon_port}
         self._numbers = Numbers({}, {}, {})
 
@@ -37,8 +43,9 @@ class PortTable:
         self.wish(ports)
 
     def forget(self, slug: str) -> None:
-        """The unit is gone; its port stays reserved for the day it comes back."""
-        self._wishes.pop(slug, None)
+        """The unit is gone; its port stays reserved until it comes back, or nothing else is free."""
+        if self._wishes.pop(slug, None) is not None and self._numbers.problems:
+            self._assign()
 
     def port_of(self, slug: str) -> int | None:
         """The unit's port, None when it has none."""
@@ -66,4 +73,9 @@ class PortTable:
 
     def _assign(self) -> None:
         self._numbers = assign(self._wishes, self._known, self._base, self._taken)
-        self._known.update(self._numbers.ports)
+        given = set(self._numbers.ports.values())
+        away = {slug: port for slug, port in self._known.items() if port not in given}
+        known = away | dict(self._numbers.ports)
+        if known != self._known:
+            self._known = known
+            self._changed()

@@ -12,20 +12,24 @@ AGAIN = 5.0
 
 
 class Saving:
-    """Keeps the file equal to what `record` gives; a failure is told once, and its end."""
+    """Keeps the file equal to what `record` gives; a failure is told once, and its end.
+
+    `saved` is what the file holds, None when that cannot be trusted. `fault` says
+    why the file is behind, "" when it is not.
+    """
 
     def __init__(
         self,
         journal: Journal,
-        saved: FleetRecord,
+        saved: FleetRecord | None,
         record: Callable[[], FleetRecord],
-        warn: Callable[[str], None],
+        note: Callable[[str, str], object],
     ) -> None:
         self._journal = journal
         self._saved = saved
         self._record = record
-        self._warn = warn
-        self._fault = ""
+        self._tell = note
+        self.fault = ""
         self._changed = asyncio.Event()
         self._hurry = asyncio.Event()
         self._running = False
@@ -90,10 +94,9 @@ class Saving:
 
     def _note(self, record: FleetRecord, written: bool) -> None:
         fault = "" if written else self._journal.degraded
-        if written:
-            self._saved = record
-        else:
+        self._saved = record if written else None  # a try that failed may have got half way
+        if not written:
             asyncio.get_running_loop().call_later(AGAIN, self._changed.set)
-        if fault != self._fault:
-            self._warn(fault or "the state is written again")
-        self._fault = fault
+        if fault != self.fault:
+            self._tell(fault or "the state is written again", "")
+        self.fault = fault

@@ -127,7 +127,7 @@ def _read(path: Path) -> FleetRecord:
     """Raises OSError, ValueError (which msgspec's errors are), ConfigError."""
     data = path.read_bytes()
     version = msgspec.toml.decode(data, type=_Version).version
-    if version > VERSION:
+    if version > VERSION and not _is_ours(data):
         message = (
             f"was written by a newer ATOLL (state version {version}, this one knows {VERSION})"
         )
@@ -137,7 +137,18 @@ def _read(path: Path) -> FleetRecord:
     record = FleetRecord(units=file.units, default_llm=file.default_llm)
     if file.checksum != _checksum(record):
         raise ValueError("its checksum does not fit its content")
+    if version > VERSION:
+        raise ValueError("its version is damaged")
     return record
+
+
+def _is_ours(data: bytes) -> bool:
+    """Whether all but the version is as we write it: then the disk changed that, no newer ATOLL."""
+    try:
+        file = msgspec.toml.decode(data, type=_File)
+    except ValueError:
+        return False
+    return file.checksum == _checksum(FleetRecord(units=file.units, default_llm=file.default_llm))
 
 
 def _checksum(record: FleetRecord) -> str:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -83,8 +84,9 @@ class Lock:
         stat = stat_of(pid)
         start_time = 0 if stat is None else stat.start_time
         data = msgspec.json.encode(Holder(pid, start_time, api_port, str(state_dir)))
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        with suppress(OSError):  # a full disk: what counts is the lock, not what is written there
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, data, 0)
 
     def pass_on(self, environ: MutableMapping[str, str]) -> None:
         """Let the program that this process becomes have the lock, told by its environment."""
