@@ -39,6 +39,8 @@ HEALTHY_LIMIT = 30.0
 HANDOVER_LIMIT = 10.0
 """Two processes of one agent that take connections for longer than this are a duplicate."""
 DRAIN_LIMIT = 35.0
+GROWN = 1.05
+SHOWN_FROM = 10.0
 KEPT_SHARE = 0.25
 API_RATE = 5
 
@@ -128,8 +130,7 @@ async def judged(options: argparse.Namespace, fleet: Atoll) -> list[str]:
     wrong += requests_judged(shots, asked, refusals_expected=options.keeper)
     wrong += await processes_judged(fleet)
     watch.stop()
-    wrong += copies_judged(watch) + await history_judged(fleet)
-    show_growth(watch)
+    wrong += copies_judged(watch) + growth_judged(watch) + await history_judged(fleet)
     await fleet.shut_down()
     wrong += [f"left over after the end: {described(who)}" for who in strangers(set())]
     return wrong
@@ -227,13 +228,22 @@ async def history_judged(fleet: Atoll) -> list[str]:
     return wrong
 
 
-def show_growth(watch: Watch) -> None:
-    """Memory and descriptors of each process of the supervisor that lived for a while."""
+def growth_judged(watch: Watch) -> list[str]:
+    """Memory and descriptors of the supervisor's processes: the keeper's are as at first."""
+    wrong: list[str] = []
     for (role, pid), sizes in watch.sizes.items():
         first, last, slope = sizes[0], sizes[-1], growth(sizes)
         by_hour = f", {slope[0]:+.1f} MiB/h, {slope[1]:+.0f} descriptors/h" if slope else ""
-        print(f"{role} {pid}: RSS {first.rss:.1f} -> {last.rss:.1f} MiB, descriptors {first.files} "
-              f"-> {last.files} in {last.at - first.at:.0f} s{by_hour}")  # fmt: skip
+        seconds = last.at - first.at
+        told = (
+            f"{role} {pid}: RSS {first.rss:.1f} -> {last.rss:.1f} MiB, "
+            f"descriptors {first.files} -> {last.files} in {seconds:.0f} s{by_hour}"
+        )
+        if role == "keeper" or seconds > SHOWN_FROM:
+            print(told)
+        if role == "keeper" and last.files > GROWN * first.files + 1:
+            wrong.append(told)
+    return wrong
 
 
 def failed(wrong: list[str]) -> list[str]:

@@ -23,6 +23,8 @@ LISTENING = "fd/3"
 MIB = 1 << 20
 WARM = 10.0
 """Seconds of a process's life that do not count for its growth."""
+LONG = 300.0
+"""Seconds of life without which a slope is mere noise."""
 
 
 class Overlap(NamedTuple):
@@ -132,7 +134,7 @@ def rss_of(pid: int) -> float:
 def growth(sizes: list[Size]) -> tuple[float, float] | None:
     """MiB and descriptors per hour, by the line of least squares; None for too short a life."""
     warm = [size for size in sizes if size.at - sizes[0].at > WARM]
-    if len(warm) < 10:
+    if sizes[-1].at - sizes[0].at < LONG:
         return None
     hours = [size.at / 3600 for size in warm]
     rss = statistics.linear_regression(hours, [size.rss for size in warm]).slope

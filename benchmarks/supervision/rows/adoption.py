@@ -8,9 +8,9 @@ from benchmarks.supervision import client, processes
 from benchmarks.supervision.bench import ATOLL, PEERS, Bench, Entry, running
 from benchmarks.supervision.client import Load
 from benchmarks.supervision.contenders.base import Contender, Unhealthy
-from benchmarks.supervision.contenders.floor import FloorPlain
 from benchmarks.supervision.processes import Identity, identity
 from benchmarks.supervision.units import ports_of
+from benchmarks.supervision.watch import sharers
 
 RATE = 200
 LIMIT = 20.0
@@ -81,12 +81,10 @@ async def _known_share(contender: Contender, before: dict[int, Identity | None])
 
 
 def _duplicates(contender: Contender, before: dict[int, Identity | None]) -> int:
-    """Processes of a unit's command line beside the one that there was."""
+    """Processes of a unit's command line, or at its socket, beside the one that there was."""
     old = {who.pid for who in before.values() if who is not None}
     ports = {str(unit.port) for unit in contender.units}
-    found = [
-        pid
-        for pid in processes.descendants(os.getpid()) - old
-        if ports.intersection(processes.words(pid)) and not isinstance(contender, FloorPlain)
-    ]
-    return len([who for who in map(identity, found) if who is not None and processes.is_alive(who)])
+    others = processes.descendants(os.getpid()) - old - set(contender.own().values())
+    found = {pid for pid in others if ports.intersection(" ".join(processes.words(pid)).split())}
+    sharing = {pid for pids in sharers(set()).values() if pids & old for pid in pids & others}
+    return len(processes.alive(who for pid in found | sharing if (who := identity(pid))))

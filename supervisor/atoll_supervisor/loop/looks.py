@@ -1,14 +1,21 @@
 """Looks at the agents directory: at the start, when a file changes, when somebody asks."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 
 from atoll.errors import AtollError
+from atoll_supervisor.core.reconcile import Broken
 from atoll_supervisor.loop.fleet_loop import FleetLoop
+from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.plan import Planner
 from atoll_supervisor.shell.watch import changes
+
+
+GAP = 0.2
+"""Seconds that a manifest must be away to be gone: many editors save by moving the old file
+out of the way first."""
 
 
 class LookFailed(AtollError):
@@ -26,10 +33,15 @@ class Looks:
         self._say = say
         self._asked = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._manifests: frozenset[str] = frozenset()
 
     async def look(self) -> None:
         """Read everything, and have the fleet take in what has changed."""
         found = await self._planner.look(self._say)
+        if self._manifests - _manifests(found):
+            await asyncio.sleep(GAP)
+            found = await self._planner.look(self._say)
+        self._manifests = _manifests(found)
         self._fleet.default_llm = self._planner.default
         self._fleet.discovered(found)
 
@@ -72,3 +84,9 @@ class Looks:
             self._say(fault)
             return fault
         return ""
+
+
+def _manifests(found: Iterable[Blueprint | Broken]) -> frozenset[str]:
+    """The paths of all that were found, good or bad."""
+    specs = (item.spec if isinstance(item, Blueprint) else item for item in found)
+    return frozenset(spec.config_path for spec in specs)

@@ -29,6 +29,8 @@ from atoll_supervisor.shell.watched import Folders, concerns, folders_of, identi
 
 FileChange = tuple[Change, str]
 
+_SAVE = 2
+"""Bursts that one save of an editor may come as."""
 FLOOD = 256
 """So many changes at once concern somebody: asking each of them would take too long."""
 
@@ -39,9 +41,11 @@ class Pace(Struct, frozen=True, kw_only=True):
     `step` is how often the library looks into its own queue: each edit waits for
     one to two of them, and each costs an idle daemon CPU (0.3 % of a core at
     20 ms, 0.65 % at 10). `again` is from a burst to the look after it, `doubt`
-    from changes that concern nobody to the look that they cause. Bursts that
-    follow each other within `calm` are told after pauses that grow from
-    `shortest` to `longest`. `poll` is between looks without a watch, `retry` until
+    from changes that concern nobody to the look that they cause. Of bursts that
+    follow each other within `calm` the first two are told at once and the rest
+    when it is calm again, but not later than `storm` after the last look; however
+    it comes about, between looks are pauses that grow from `shortest` to
+    `longest`. `poll` is between looks without a watch, `retry` until
     a watch is tried again.
     """
 
@@ -52,6 +56,7 @@ class Pace(Struct, frozen=True, kw_only=True):
     calm: float = 0.3
     shortest: float = 0.1
     longest: float = 1.0
+    storm: float = 2.0
     poll: float = 2.0
     retry: float = 60.0
 
@@ -79,11 +84,12 @@ async def _looks(
     folder: Path, warn: Callable[[str], None], pace: Pace
 ) -> AsyncGenerator[None, None]:
     blind = _Blindness(folder, warn, pace)
+    storm = _Storm(pace)
     is_there = True
     while True:
         try:
             folders = await asyncio.to_thread(folders_of, folder)
-            async with aclosing(_bursts(folder, folders, pace)) as bursts:
+            async with aclosing(_bursts(folder, folders, pace, storm)) as bursts:
                 async for _ in bursts:
                     is_there = True
                     yield
@@ -100,18 +106,24 @@ async def _looks(
                     yield
 
 
-async def _bursts(folder: Path, folders: Folders, pace: Pace) -> AsyncGenerator[None, None]:
+async def _bursts(
+    folder: Path, folders: Folders, pace: Pace, storm: "_Storm"
+) -> AsyncGenerator[None, None]:
     """One watch over these folders; ends when they are no longer all, or not the same."""
     due = 0.0  # what happened before the watch began is found by a look of its own
     async with aclosing(_batches(folders, pace)) as batches:
         async for batch in batches:
             now = time.monotonic()
             urgent = len(batch) > FLOOD or any(concerns(folder, path) for _, path in batch)
-            if batch:
-                due = min(due, now + (pace.again if urgent else pace.doubt))
+            at_once = urgent and storm.begins(now)
+            if urgent and due:
+                due = storm.due(now)
+            elif batch:
+                due = min(due, now + pace.doubt)
             late = now >= due
-            if urgent or late:
+            if at_once or late:
                 due = now + pace.again if urgent else float("inf")
+                storm.told(now)
                 yield
             moved = identity_of(folder) != folders[str(folder)]
             doubtful = late or moved or _is_rebuilt(folders, batch)
@@ -153,6 +165,29 @@ async def _batches(folders: Folders, pace: Pace) -> AsyncGenerator[set[FileChang
 
 def _next(batches: Generator[set[FileChange], None, None]) -> set[FileChange] | None:
     return next(batches, None)
+
+
+class _Storm:
+    """Edits that follow each other closely, of which most need no look of their own."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._bursts = 0
+        self._last = self._told = float("-inf")
+
+    def begins(self, now: float) -> bool:
+        """Take in a burst; whether it is the first of its kind, or the second: what a save may be."""
+        self._bursts = self._bursts + 1 if now - self._last <= self._pace.calm else 1
+        self._last = now
+        return self._bursts <= _SAVE
+
+    def due(self, now: float) -> float:
+        """When the look after this burst is due."""
+        return min(now + self._pace.again, self._told + self._pace.storm)
+
+    def told(self, now: float) -> None:
+        """A look was asked for."""
+        self._told = now
 
 
 class _Restful:

@@ -86,37 +86,42 @@ WHEN_IT_SERVES = """
 """
 
 
+LOOPING = [
+    (AT_ITS_START, 0, "on-failure"),
+    (AT_ITS_START, 1, "on-failure"),
+    (AT_ITS_START, 2, "always"),
+    (WHEN_IT_SERVES, 0, "always"),
+    (WHEN_IT_SERVES, 1, "on-failure"),
+    (WHEN_IT_SERVES, 2, "always"),
+]
+
+
 @pytest.mark.timeout(120)
 def test_row_02_an_agent_that_ends_right_after_its_start_is_given_up_for_a_while_not_spun(
     daemon: Daemon,
 ) -> None:
-    most = 2
-    looping = {}
-    for code in (0, 1, 2):
-        for policy in ("on-failure", "always"):
-            keys = deployment(restart=policy, max_restarts=most, restart_delay=0.1)
-            for when, body in (("Start", AT_ITS_START), ("Serving", WHEN_IT_SERVES)):
-                name = f"{when}{code}{policy.replace('-', '')}"
-                stub = Stub(daemon, name, body.format(code=code), keys)
-                looping[stub.slug] = code
-    finished = "serving0onfailure"
-    del looping[finished]
-    never = Stub(daemon, "Never", AT_ITS_START.format(code=1), deployment(restart="never"))
-    broken = [*looping, finished, never.slug]
-    with running(daemon), watching(daemon, touched=broken, broken=broken):
-        for slug, code in looping.items():
+    most, codes = 2, {}
+    for number, (body, code, policy) in enumerate(LOOPING):
+        keys = deployment(restart=policy, max_restarts=most, restart_delay=0.1)
+        codes[Stub(daemon, f"Looping{number}", body.format(code=code), keys).slug] = code
+    Stub(daemon, "Finished", WHEN_IT_SERVES.format(code=0), deployment(restart="on-failure"))
+    Stub(daemon, "Never", AT_ITS_START.format(code=1), deployment(restart="never"))
+    ill = [*codes, "finished", "never"]
+    with running(daemon), watching(daemon, touched=ill, broken=ill):
+        for slug, code in codes.items():
             row = daemon.wait_for(slug, phase="failed")
             assert row["last_exit"]["code"] == code
-            assert (row["generation"], row["restarts"]) == (most + 1, most), slug
-        row = daemon.wait_for(finished, phase="stopped")
+            given_up = next(e for e in events_of(daemon, slug) if e["after"] == "failed")
+            assert (given_up["generation"], given_up["restarts"]) == (most + 1, most), slug
+        row = daemon.wait_for("finished", phase="stopped")
         assert (row["reason"], row["restarts"]) == ("finished with exit code 0", 0)
-        assert daemon.wait_for(never.slug, phase="failed")["generation"] == 1
+        assert daemon.wait_for("never", phase="failed")["generation"] == 1
 
-        before = {slug: daemon.row(slug)["generation"] for slug in broken}
         burnt = _burnt(daemon)
-        time.sleep(3)  # nothing is to happen in it
+        time.sleep(3)  # in which hardly anything is to happen
         assert _burnt(daemon) - burnt < 1.5, "no busy loop"
-        assert {slug: daemon.row(slug)["generation"] for slug in broken} == before
+        for slug in codes:
+            assert all(rest > 20 for rest in lasted(events_of(daemon, slug), "failed"))
         assert daemon.row("bystander")["phase"] == "running"
 
 
@@ -137,7 +142,7 @@ def test_row_03_an_agent_that_never_opens_its_port_is_killed_with_its_tree_at_th
             _note("tree", f"{_os.getpid()} {_helper.pid}")
         _time.sleep(600)
     """
-    limit = 1.0
+    limit = 3.0
     keys = deployment(start_timeout=limit, restart_delay=0.1)
     stub = Stub(daemon, "Stub", body, keys)
     with running(daemon, settled=False), watching(daemon, ["stub"], broken=["stub"]) as watch:
@@ -148,7 +153,8 @@ def test_row_03_an_agent_that_never_opens_its_port_is_killed_with_its_tree_at_th
         eventually(lambda: all(is_dead(pid) for pid in tree), 5)
         first, late = events_of(daemon, "stub")[:2]
         assert "start-timeout" in str(late["cause"])
-        assert limit <= seconds(late) - seconds(first) < limit + 1
+        took = seconds(late) - seconds(first)
+        assert limit <= took < limit + 2, "the deadline, and a busy machine"
         stub.give("mended")
         watch.broken.clear()  # and so it is to be well at the end
 

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
 
+from atoll.config.places import places_of
 from atoll_supervisor.keeper.beats import SILENCE
 from atoll_supervisor.keeper.command import keeper_command
 from atoll_supervisor.keeper.main import OCCUPIED
@@ -27,6 +28,7 @@ from tests.fakes.holds import (
     state_file_is_true,
     watching,
 )
+from tests.fakes.keeper import is_dead
 from tests.fakes.strace import STRACE, killing, recording
 
 EXHAUSTIVE = bool(os.environ.get("ATOLL_EXHAUSTIVE"))
@@ -34,6 +36,8 @@ BOTH = pytest.mark.parametrize("who", ["daemon", "keeper"])
 STOPPED_FOR = 60.0 if EXHAUSTIVE else 2 * SILENCE + 2
 """Seconds. Long enough that everything that judges by time would have judged wrongly: an agent
 is silent after 3 s, and unhealthy after three probes that are a second apart."""
+DIES_WITHIN = 0.2
+"""Seconds from a signal to the end of a process."""
 SAMPLE = 6
 """How many of the moments of row 14 are tried, of each process."""
 
@@ -146,8 +150,8 @@ def test_row_16_a_second_daemon_or_keeper_leaves_at_once_and_the_first_is_undist
             keeper_command(daemon.keeper_socket, log), stdin=subprocess.DEVNULL, timeout=30
         )
         assert keeper.returncode == OCCUPIED
-        assert str(daemon.keeper) in log.read_text()
-        lock = str(daemon.places.lock)
+        assert "another keeper has" in log.read_text()
+        lock = str(places_of(daemon.environment, os.geteuid()).lock)
         holders = [one.pid for one in daemon.tree() if lock in files_of(one.pid)]
         assert holders == [], "no child has inherited the lock"
         assert lock in files_of(daemon.process.pid)
@@ -155,7 +159,7 @@ def test_row_16_a_second_daemon_or_keeper_leaves_at_once_and_the_first_is_undist
 
 def files_of(pid: int) -> set[str]:
     """What the process has open."""
-    return {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    return {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
 
 
 @STRACE
@@ -174,9 +178,11 @@ def test_row_14_killed_at_any_system_call_of_any_act_the_fleet_is_whole_afterwar
         for moment in chosen:
             with blaming(f"{moment}, ATOLL_SEED={seed}"):
                 prepare(daemon, moment.verb)
-                traced = killing(pid_of(daemon, who), trace, moment.call, moment.nth)
-                with watch.daemon_away(), traced:
-                    acknowledged = ask(daemon, moment.verb)
+                with watch.daemon_away():
+                    victim = pid_of(daemon, who)
+                    with killing(victim, trace, moment.call, moment.nth):
+                        acknowledged = ask(daemon, moment.verb)
+                    after_death(daemon, who, victim)
                 if acknowledged:
                     wanted = "stopped" if moment.verb == "stop" else "running"
                     daemon.wait_for("toggled", status=wanted)
@@ -232,6 +238,23 @@ def ask(daemon: Daemon, verb: str) -> bool:
         if is_over(daemon):
             daemon.start()
         return asked.result()
+
+
+def after_death(daemon: Daemon, who: str, victim: int) -> None:
+    """Another one is there, if this one died, were it after it had answered."""
+    with suppress(AssertionError):
+        eventually(lambda: is_dead(victim), DIES_WITHIN)
+    if is_dead(victim) and who == "keeper":
+        eventually(lambda: has_keeper_but(daemon, victim), why="there is no other keeper")
+    elif is_dead(victim) and pid_of(daemon, who) == victim:
+        daemon.stop(signal.SIGKILL)
+        daemon.start()
+
+
+def has_keeper_but(daemon: Daemon, victim: int) -> bool:
+    with suppress(OSError):
+        return daemon.keeper != victim
+    return False
 
 
 def _succeeds(daemon: Daemon, path: str) -> bool:

@@ -130,11 +130,11 @@ IMPOSTOR = """
 import os
 import msgspec
 from atoll.loop.agent import Agent
-begin = Agent.__init__
-def lie(self, identity, *more):
-    begin(self, msgspec.structs.replace(identity, instance_id="f" * 32), *more)
+_begin = Agent.__init__
+def _lie(self, identity, *more):
+    _begin(self, msgspec.structs.replace(identity, instance_id="f" * 32), *more)
 if os.environ["ATOLL_GENERATION"] == "1":
-    Agent.__init__ = lie
+    Agent.__init__ = _lie
 """
 
 

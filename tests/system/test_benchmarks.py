@@ -1,0 +1,46 @@
+"""The benchmarks run: what a newcomer would start works on this machine, without any peer."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+
+
+@pytest.mark.timeout(180)
+def test_a_quick_benchmark_measures_atoll_and_ends_what_it_started(tmp_path: Path) -> None:
+    """Adoption and stop are measured; the table, the JSON and the exit code tell the same."""
+    figures = tmp_path / "figures.json"
+    only = ("--quick", "--only", "atoll", "--rows", "adoption", "--json", str(figures))
+    done = run("benchmarks.supervision", *only)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    results = json.loads(figures.read_text())["results"]
+    assert results["adopt_known_percent"]["atoll"] == [100.0], done.stdout
+    assert results["adopt_duplicates"]["atoll"] == [0]
+    assert "supervisor killed: units known again" in done.stdout
+    assert "left over" not in done.stderr
+
+
+@pytest.mark.timeout(180)
+def test_a_short_chaos_leaves_nothing_refused_orphaned_or_doubled() -> None:
+    """Ten seconds of faults from a fixed seed; the minute of the issue is for people and CI."""
+    done = run("benchmarks.chaos", "--seconds", "10", "--seed", "3", "--agents", "3",
+               "--rate", "60", "--pause", "0.5")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "everything held" in done.stdout
