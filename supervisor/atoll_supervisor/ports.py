@@ -13,8 +13,8 @@ class Fleet(Protocol):
     """The fleet as the management API and the console see it."""
 
     @property
-    def started_at(self) -> float:
-        """When the daemon started, seconds since the epoch."""
+    def uptime(self) -> float:
+        """Seconds since the daemon started."""
         ...
 
     @property

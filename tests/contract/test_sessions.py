@@ -59,7 +59,9 @@ def test_a_conversation_too_long_to_keep_is_answered_without_a_context(tmp_path:
 
 
 def test_health_survives_sessions_that_cannot_be_counted(tmp_path: Path) -> None:
-    with serving(FakeModel(), tmp_path) as served:
+    with serving(FakeModel(text("a")), tmp_path) as served:
+        ask = {"model": "llama2", "prompt": "hi", "stream": False}
+        requests.post(f"{served.url}/api/generate", json=ask, timeout=10)
         with closing(database(tmp_path)) as db:
             db.execute("drop table session")
         answer = requests.get(f"{served.url}/health", timeout=10)

@@ -88,6 +88,7 @@ def test_only_what_is_not_well_has_a_reason() -> None:
         row_of("Crasher", status="starting", phase="backoff", reason="exit 2"),
         row_of("Resting", status="stopped", reason="stopped by an operator"),
         row_of("New", status="starting", reason="its manifest was read"),
+        row_of("Sleeper", phase="asleep", reason="no client yet"),
         row_of("Edited", config_error="agent.toml:3:1: what is `modle`?"),
         row_of("Old", reason="its replacement did not get ready"),
     ]

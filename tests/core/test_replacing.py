@@ -201,6 +201,13 @@ def test_an_edit_that_is_taken_back_does_not_take_an_operators_restart_along() -
     assert late.at(5.3, ev.Admitted()).done == ["HoldSocket", "Spawn"]
 
 
+def test_a_restart_that_is_asked_for_after_an_edit_outlives_that_the_edit_is_taken_back() -> None:
+    it = life().up(0.0).at(5.0, edited()).at(5.1, ev.RestartAsked()).at(5.2, edited("1"))
+    assert it.at(5.3, ev.Admitted()).done == ["HoldSocket", "Spawn"]
+    late = replacing(edited()).at(5.4, ev.RestartAsked()).at(5.5, edited("1"))
+    assert late.at(5.6, ev.Admitted()).done == ["HoldSocket", "Spawn"]
+
+
 @pytest.mark.parametrize("event", [ev.RestartAsked(), edited()])
 def test_a_unit_that_must_be_alone_stops_before_it_starts_and_keeps_its_socket(
     event: ev.Event,

@@ -111,3 +111,32 @@ def test_a_unit_without_an_idle_time_is_never_put_to_sleep() -> None:
     it = life().up(0.0)
     assert "idle" not in it.armed
     assert it.at(999.0, ev.IdleTimeElapsed(1)).done == []
+
+
+def test_an_idle_time_that_is_given_while_it_runs_counts_from_then_on() -> None:
+    it = life().up(0.0).at(100.0, ev.SpecAccepted(spec_of(idle=IDLE)))
+    assert (it.done, it.armed) == ([], {"idle": 160.0})
+    it.at(160.0, ev.IdleTimeElapsed(1))
+    assert it.done == ["Terminate"]
+
+
+def test_an_unchanged_idle_time_is_not_begun_anew_by_another_look() -> None:
+    assert awake().at(30.0, ev.SpecAccepted(spec_of(idle=IDLE))).armed == {}
+
+
+def test_a_sleeper_whose_manifest_only_forbids_to_sleep_is_started() -> None:
+    it = life(idle=IDLE).at(1.0, ev.SpecAccepted(spec_of()))  # not in the checksum: effective.py
+    assert isinstance(it.unit.phase, ph.Waiting)
+
+
+def test_a_sleeper_whose_manifest_changed_is_watched_at_its_port_of_now() -> None:
+    it = life(idle=IDLE).at(1.0, ev.SpecAccepted(spec_of(checksum="2", idle=IDLE)))
+    assert it.done == ["HoldSocket", "WatchSocket"]
+
+
+def test_a_unit_that_failed_for_good_is_started_when_only_its_policy_changed() -> None:
+    it = life("never").at(1.0, ev.Admitted()).at(1.0, ev.Spawned(1, 101))
+    assert it.at(2.0, ev.Exited(1, code=1)).unit.phase == ph.Failed(
+        "ended before it was ready: exit code 1", None
+    )
+    assert isinstance(it.at(3.0, ev.SpecAccepted(spec_of("always"))).unit.phase, ph.Waiting)

@@ -48,13 +48,14 @@ def family(daemon: Daemon) -> set[int]:
 def units(daemon: Daemon) -> dict[int, str]:
     """The living processes that are an agent, with the path of its manifest.
 
-    Only what leads a session: a helper that an agent forked has its command line too.
+    Only what leads a session: a helper that an agent forked has its command line too. That
+    of a forked agent is one string, with blanks in it.
     """
     found = {}
     for pid in family(daemon):
-        stat, command = stat_of(pid), _fields(pid, "cmdline")
-        if stat and stat.state not in "ZX" and stat.session == pid and "--agent" in command:
-            found[pid] = command[command.index("--agent") + 1]
+        stat, command = stat_of(pid), " ".join(_fields(pid, "cmdline"))
+        if stat and stat.state not in "ZX" and stat.session == pid and " --agent " in command:
+            found[pid] = command.partition(" --agent ")[2].partition(" --")[0]
     return found
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import psutil
 
 from atoll.config.places import places_of
 from atoll_supervisor.shell.keepers import end
+
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For httpx, which else reads every certificate of the machine for each request over http."""
 
 SCRIPT = '[[turn]]\nchunks = ["Hello", " from ", "{name}"]\n'
 AGENT = """
@@ -79,10 +83,12 @@ def eventually(true: Callable[[], bool], limit: float = 30.0, why: str = "") -> 
 class Daemon:
     """`python -m atoll_supervisor up` with its own ports, state and home.
 
-    `prefix` is a program that runs it, such as one that enters a namespace.
+    `prefix` is a program that runs it, such as one that enters a namespace; `python`
+    the interpreter, of it and so of its keeper and agents.
     """
 
     prefix: tuple[str, ...] = ()
+    python: str = sys.executable
 
     def __init__(self, folder: Path, *flags: str, agents: Path | None = None) -> None:
         self.agents = agents or folder / "agents"
@@ -119,7 +125,7 @@ class Daemon:
         self.out.write_bytes(b"")
         with self.log.open("ab") as log, self.out.open("ab") as out:
             self.process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-m", "atoll_supervisor", "up", *self.flags],
+                [*self.prefix, self.python, "-m", "atoll_supervisor", "up", *self.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=out if stdout is None else stdout,
                 stderr=log if stderr is None else stderr,
@@ -134,7 +140,7 @@ class Daemon:
     def run(self, *arguments: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         """Run a command line against this daemon."""
         return subprocess.run(
-            [*self.prefix, sys.executable, "-m", "atoll_supervisor", *arguments],
+            [*self.prefix, self.python, "-m", "atoll_supervisor", *arguments],
             capture_output=True,
             text=True,
             timeout=60,
@@ -144,10 +150,10 @@ class Daemon:
         )
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=30)
+        return httpx.get(self.url + path, timeout=30, verify=PLAIN)
 
     def post(self, path: str) -> httpx.Response:
-        return httpx.post(self.url + path, headers=self.token(), timeout=60)
+        return httpx.post(self.url + path, headers=self.token(), timeout=60, verify=PLAIN)
 
     def token(self) -> dict[str, str]:
         token = (self.state / "token").read_text().strip()
@@ -171,7 +177,8 @@ class Daemon:
             "messages": [{"role": "user", "content": content}],
             "stream": False,
         }
-        answer = httpx.post(f"http://127.0.0.1:{port}/api/chat", json=body, timeout=30)
+        url = f"http://127.0.0.1:{port}/api/chat"
+        answer = httpx.post(url, json=body, timeout=30, verify=PLAIN)
         return str(answer.raise_for_status().json()["message"]["content"])
 
     @property

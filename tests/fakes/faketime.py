@@ -18,7 +18,7 @@ LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 FAKETIME = pytest.mark.skipif(not LIBRARIES, reason="wants the package faketime")
 PYTHON = """#!/bin/bash
 export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={file} FAKETIME_NO_CACHE=1
-export DONT_FAKE_MONOTONIC={wall_only} FAKETIME_DONT_RESET=1
+export DONT_FAKE_MONOTONIC={wall_only}
 exec -a "$0" {python} "$@"
 """
 
@@ -27,6 +27,7 @@ class Shifted(Daemon):
     """A daemon whose fleet has clocks that `jump` sets."""
 
     def __init__(self, folder: Path, *, wall_only: bool) -> None:
+        folder.mkdir(exist_ok=True)
         super().__init__(folder)
         self._file = folder / "clock"
         self.python = str(_environment(folder / "python", self._file, wall_only) / "bin/python")

@@ -1,6 +1,5 @@
 """An in-memory Fleet: rows in a dictionary, log files in a folder, actions recorded."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class MemoryFleet:
     """
 
     def __init__(self, logs: Path, *rows: Row) -> None:
-        self.started_at = time.time() - 60
+        self.uptime = 60.0
         self.degraded = ""
         self.calls: list[tuple[str, str, bool]] = []
         self.stubborn: set[str] = set()

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import httpx
 
-from tests.fakes.daemon import Daemon
+from tests.fakes.daemon import PLAIN, Daemon
 
 Event = dict[str, object]
 
@@ -13,7 +13,7 @@ Event = dict[str, object]
 def events_of(daemon: Daemon, slug: str) -> list[Event]:
     """Every transition of the agent, oldest first."""
     url = f"{daemon.url}/api/v1/agents/{slug}/events?tail=1000"
-    answer = httpx.get(url, headers=daemon.token(), timeout=30).raise_for_status()
+    answer = httpx.get(url, headers=daemon.token(), timeout=30, verify=PLAIN).raise_for_status()
     return [event for event in answer.json()["events"] if event["after"]]
 
 

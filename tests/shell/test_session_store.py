@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -123,6 +124,48 @@ async def test_a_locked_file_is_an_error_and_never_holds_up_the_event_loop(tmp_p
     assert await sessions.load("a") == TALK
 
 
+async def test_without_sessions_there_is_neither_a_file_nor_a_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    sessions = store(tmp_path)
+    assert (await sessions.load("a"), await sessions.count(), await sessions.cleanup()) == (
+        None,
+        0,
+        0,
+    )
+    assert not (tmp_path / "agents" / "otto.db").exists()
+    assert threading.active_count() == before
+    sessions.close()
+
+
+async def test_a_session_that_another_process_began_is_found(tmp_path: Path) -> None:
+    """An agent and its replacement share the file, whichever of them makes it."""
+    old, new = store(tmp_path), store(tmp_path)
+    assert await new.count() == 0
+    await old.save("a", TALK)
+    assert (await new.load("a"), await new.count()) == (TALK, 1)
+    await asyncio.gather(new.save("b", TALK), old.save("c", TALK))
+    assert await old.count() == await new.count() == 3
+
+
+async def test_two_that_make_the_file_at_the_same_time_both_keep_their_first_session(
+    tmp_path: Path,
+) -> None:
+    stores = [store(tmp_path) for _ in range(8)]
+    await asyncio.gather(*(each.save(str(n), TALK) for n, each in enumerate(stores)))
+    assert await stores[0].count() == len(stores)
+
+
+async def test_a_file_that_was_busy_at_the_start_serves_later(tmp_path: Path) -> None:
+    first = store(tmp_path)
+    await first.save("a", TALK)
+    with closing(sqlite3.connect(tmp_path / "agents" / "otto.db", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        sessions = store(tmp_path)
+        assert await sessions.load("a") == TALK
+    await sessions.save("b", TALK)
+    assert await sessions.count() == 2
+
+
 def test_a_file_that_is_no_database_is_named_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "agents").mkdir()
     (tmp_path / "agents" / "otto.db").write_bytes(b"no database at all " * 100)
@@ -151,9 +194,10 @@ async def test_saving_and_opening_delete_what_has_expired(tmp_path: Path) -> Non
 
 async def test_a_conversation_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
     sessions = store(tmp_path)
+    await sessions.save("b", ())
     with pytest.raises(TooLarge):
         await sessions.save("a", (Message(role="user", content="x" * MAX_SESSION_BYTES),))
-    assert rows(tmp_path) == []
+    assert rows(tmp_path) == ["b"]
 
 
 async def test_the_longest_unused_go_when_they_take_too_many_bytes(

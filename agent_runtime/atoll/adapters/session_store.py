@@ -4,6 +4,9 @@ WAL with `synchronous=NORMAL`: a committed write survives the death of the
 process, kill -9 included; only a power cut may take the last ones. Expiry is
 exact on use: a session past its time is unknown, swept or not (KW5). The disk
 is bounded: each save sweeps, and so does opening the file.
+
+Without sessions there is neither a file, nor a connection, nor a thread: in a
+forked agent that nobody talks to they were a sixth of its memory.
 """
 
 import asyncio
@@ -56,17 +59,22 @@ class SqliteSessions:
     """The SessionStore port over one SQLite file. `timeout` in seconds.
 
     SQLite waits for disks and for other processes, so it has a thread of its
-    own and never holds up the event loop. Every method raises AgentError when
-    the file cannot be used; so does opening it.
+    own and never holds up the event loop. The file is made by the first save.
+    Every method raises AgentError when the file cannot be used; so does the
+    constructor, where there is one already. A file that is only busy is opened
+    by whoever needs it next.
     """
 
     def __init__(self, path: Path, timeout: float, clock: Clock) -> None:
         self._path = path
         self._timeout = timeout
         self._clock = clock
+        self._db: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
         try:
-            self._db = self._thread.submit(self._open).result()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._is_kept():
+                self._thread.submit(_unless_busy, self._opened).result()
         except (OSError, sqlite3.Error) as error:
             self._thread.shutdown()
             raise AgentError(
@@ -78,7 +86,7 @@ class SqliteSessions:
         """The messages of a live session, or None; reading does not extend its life."""
         query = "select messages from session where id = ? and used_at > ?"
         found = (session_id, self._expired_before())
-        row = await self._run(lambda: self._db.execute(query, found).fetchone())
+        row = await self._run_if_kept(lambda db: db.execute(query, found).fetchone())
         return None if row is None else _DECODER.decode(row[0])
 
     async def save(self, session_id: str, messages: Sequence[Message]) -> None:
@@ -86,40 +94,55 @@ class SqliteSessions:
         encoded = _ENCODER.encode(tuple(messages))
         if len(encoded) > MAX_SESSION_BYTES:
             raise TooLarge(f"a conversation over {MAX_SESSION_BYTES} bytes is not kept")
-        await self._run(lambda: self._store(session_id, encoded))
+        await self._run(lambda db: self._store(db, session_id, encoded))
 
     async def count(self) -> int:
         """How many sessions are alive."""
         query = "select count(*) from session where used_at > ?"
         alive = (self._expired_before(),)
-        (count,) = await self._run(lambda: self._db.execute(query, alive).fetchone())
-        return int(count)
+        row = await self._run_if_kept(lambda db: db.execute(query, alive).fetchone())
+        return 0 if row is None else int(row[0])
 
     async def cleanup(self) -> int:
         """Delete the expired sessions and say how many they were."""
-        return await self._run(lambda: self._sweep(self._db))
+        return await self._run_if_kept(self._sweep) or 0
 
     def close(self) -> None:
         """Close the file, after what is still being written."""
-        self._thread.submit(self._db.close)
+        if self._is_kept():
+            self._thread.submit(self._close)
         self._thread.shutdown()
 
+    def _is_kept(self) -> bool:
+        """Whether there are or were sessions; another process may have made the file."""
+        try:
+            return self._db is not None or self._path.stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = self._open()
+        return self._db
+
     def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         db = sqlite3.connect(self._path, _BUSY, isolation_level=None)
         try:
-            db.execute("pragma journal_mode = wal")
+            # Whoever holds it writes the first session, and it stays what they made it.
+            _unless_busy(lambda: db.execute("pragma journal_mode = wal"))
             db.execute("pragma synchronous = normal")
             db.executescript(_SCHEMA)
-            self._sweep(db)
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                db.close()
-                raise
+            _unless_busy(lambda: self._sweep(db))
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
-    def _store(self, session_id: str, encoded: bytes) -> None:
-        db = self._db
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+    def _store(self, db: sqlite3.Connection, session_id: str, encoded: bytes) -> None:
         db.execute("begin immediate")
         with db:  # commits, or takes it all back
             values = (session_id, self._clock.now(), encoded)
@@ -131,15 +154,28 @@ class SqliteSessions:
         query = "delete from session where used_at <= ?"
         return db.execute(query, (self._expired_before(),)).rowcount
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run_if_kept(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Without a file there is nothing to look for."""
+        return await self._run(work) if self._is_kept() else None
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work)
+            return await loop.run_in_executor(self._thread, lambda: work(self._opened()))
         except sqlite3.Error as error:
             raise AgentError(f"the sessions in {self._path} failed: {error}") from error
 
     def _expired_before(self) -> float:
         return self._clock.now() - self._timeout
+
+
+def _unless_busy(work: Callable[[], object]) -> None:
+    """What can as well be done later, when no other process is writing."""
+    try:
+        work()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
 
 
 def _reason(error: OSError | sqlite3.Error) -> str:

@@ -63,17 +63,16 @@ async def _health(agent: Agent) -> HealthAnswer:
     back_end = await agent.health()
     sessions = await _sessions(agent)
     reason = back_end.reason or ("its sessions cannot be counted" if sessions is None else "")
-    now = datetime.now(UTC)
     return HealthAnswer(
         status="degraded" if reason else "healthy",
         ok=back_end.ok,
         reason=reason,
-        timestamp=now,
+        timestamp=datetime.now(UTC),
         version=__version__,
         sessions=sessions or 0,
         in_flight=agent.in_flight,
         queued=agent.queued,
-        uptime=max(0.0, now.timestamp() - agent.started_at),
+        uptime=agent.uptime,
         agent=agent.name,
         pid=os.getpid(),
         instance_id=agent.identity.instance_id,

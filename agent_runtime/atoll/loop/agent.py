@@ -66,6 +66,7 @@ class Agent:
         self._model = model
         self._toolbox = toolbox
         self._clock = clock
+        self._began = clock.monotonic_ns()
         self._admission = Admission(resources.max_concurrent_requests, resources.max_queue)
         self._info: ModelInfo | None = None
         self._look: asyncio.Task[Health] | None = None
@@ -75,6 +76,11 @@ class Agent:
     def manifest(self) -> Manifest:
         """The manifest it was started with."""
         return self.identity.manifest
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since it was opened, whatever became of the wall clock."""
+        return (self._clock.monotonic_ns() - self._began) / 1e9
 
     @property
     def name(self) -> str:

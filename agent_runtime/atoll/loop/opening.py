@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from atoll.adapters.choose import Choice, choose, make_model
-from atoll.adapters.clock import SystemClock
+from atoll.adapters.clock import SteadyClock, SystemClock
 from atoll.adapters.python_tools import PythonTools, load_tools
 from atoll.adapters.session_store import SqliteSessions
 from atoll.config.legacy import read_mcp_json, read_ollama_config
@@ -47,7 +47,7 @@ async def open_agent(
         instance_id=environ.get("ATOLL_INSTANCE") or new_instance_id(),
     )
     timeout = manifest.session.timeout_minutes * 60
-    sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, clock)
+    sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, SteadyClock())
     return Agent(identity, model, _toolbox(manifest, folder), sessions, clock)
 
 

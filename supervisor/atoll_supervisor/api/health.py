@@ -1,7 +1,6 @@
 """`GET /health`: is the daemon itself working."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,8 +10,8 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 
 from atoll_supervisor.api.agents import AnyFleet
-from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.api.auth import PUBLIC
+from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.core.answers import AgentCounts, Health
 from atoll_supervisor.core.row import Row
 
@@ -37,7 +36,7 @@ def health(fleet: AnyFleet, events: AnyEvents, about: NamedDependency[About]) ->
         reason=reason,
         timestamp=datetime.now(UTC).isoformat(),
         version=about.version,
-        uptime=round(max(0.0, time.time() - fleet.started_at), 3),
+        uptime=round(fleet.uptime, 3),
         agents=_count(fleet.rows()),
         pid=os.getpid(),
         instance_id=about.instance_id,

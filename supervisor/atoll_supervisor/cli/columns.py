@@ -154,7 +154,7 @@ def _last_exit(ended: LastExit | None, now: float) -> str:
 
 def _fault(row: Row) -> str:
     """The reason where it is one to worry about; while it runs, why it could not be replaced."""
-    told = row.status in ("failed", "running") or row.phase == "backoff"
+    told = row.status == "failed" or row.phase in ("running", "backoff")
     return row.reason if told else ""
 
 

@@ -23,6 +23,7 @@ from atoll_supervisor.core.phases import (
     Unit,
     Waiting,
     policy_of,
+    serving,
 )
 from atoll_supervisor.core.restarts import CLEAN
 from atoll_supervisor.core.spec import UnitSpec
@@ -61,14 +62,18 @@ def _on_start_asked(unit: Unit, now: float, reason: str = "started by an operato
 
 
 def _on_restart_asked(unit: Unit, event: ev.RestartAsked, now: float) -> Step:
-    """One that is under way is enough, however many ask for it."""
+    """One that is under way is enough, but must not end with an edit that is taken back."""
     match unit.phase:
         case Running(renew=""):
             return moves.renew(unit, unit.phase, event.cause, now)
+        case Running(renew=cause) as phase if cause == EDITED:
+            return replace(unit, phase=replace(phase, renew=event.cause)), ()
         case Starting() if event.anew:
             return _start_over(unit, unit.phase, event.cause, now)
         case Replacing() if event.anew:
             return _replace_over(unit, unit.phase, event.cause, now)
+        case Replacing(old=Running(renew=cause) as old) as phase if cause == EDITED:
+            return replace(unit, phase=replace(phase, old=replace(old, renew=event.cause))), ()
         case _:
             return _on_start_asked(unit, now, event.cause)
 
@@ -118,17 +123,31 @@ def on_manifest(unit: Unit, event: ev.Manifest, now: float) -> Step:
 
 
 def _on_spec_accepted(unit: Unit, spec: UnitSpec, now: float) -> Step:
-    """A changed manifest begins a clean history; an unchanged one only ends a complaint."""
-    same = unit.spec is not None and unit.spec.checksum == spec.checksum
+    """A changed manifest begins a clean history; an unchanged one only ends a complaint.
+
+    What only the daemon acts on is no part of the checksum, and changes it all the same.
+    """
+    old = unit.spec
+    same = old is not None and (old.checksum, old.policy) == (spec.checksum, spec.policy)
     history = unit.history if same else CLEAN
+    idle = policy_of(unit).idle_timeout
     unit = replace(unit, spec=spec, config_error=None, history=history)
     match unit.phase:
         case Starting() | Running() | Replacing():
-            return _on_spec_of_live(unit, spec, now)
+            unit, effects = _on_spec_of_live(unit, spec, now)
+            return unit, (*effects, *_idle_anew(unit, idle, now))
         case Stopping(then="forget"):
             return _kept(unit), ()
         case _:
             return (unit, ()) if same else _on_spec_changed(unit, now)
+
+
+def _idle_anew(unit: Unit, before: float, now: float) -> tuple[do.Effect, ...]:
+    """An idle time that was changed counts from now on, also for what serves already."""
+    serves, idle = serving(unit), policy_of(unit).idle_timeout
+    if serves is None or not idle or idle == before:
+        return ()
+    return (do.Arm("idle", now + idle, serves.generation),)
 
 
 def _on_spec_of_live(unit: Unit, spec: UnitSpec, now: float) -> Step:
@@ -162,7 +181,7 @@ def _on_spec_changed(unit: Unit, now: float) -> Step:
         case Invalid() | Stopped() if policy_of(unit).idle_timeout:
             return moves.sleep(unit, now, "no client yet")
         case Asleep() if policy_of(unit).idle_timeout:
-            return unit, ()
+            return unit, (do.HoldSocket(), do.WatchSocket())  # its port may be another one now
         case Invalid() | Stopped() | Asleep() | Backoff() | Failed():
             return moves.wait(unit, now, "its manifest was read")
         case Stopping(then="recover"):

@@ -19,7 +19,14 @@ from atoll_supervisor.core import events as ev
 from atoll_supervisor.core.adopt import adopt
 from atoll_supervisor.core.effects import Record, Spawn
 from atoll_supervisor.core.fleet import Fleet, Orders, hold_again, shut_down, steps, unwanted
-from atoll_supervisor.core.phases import Unit, is_live, serving
+from atoll_supervisor.core.phases import (
+    Replacing,
+    Running,
+    Starting,
+    Unit,
+    is_live,
+    serving,
+)
 from atoll_supervisor.core.reconcile import Broken, reconcile
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.core.view import Clock
@@ -65,7 +72,7 @@ class FleetLoop:
         known = {slug: unit.port for slug, unit in units.items() if unit.port}
         stopped = {slug for slug, unit in units.items() if unit.desired == "stopped"}
         self.warnings = recovered.warnings
-        self.started_at = machine.epoch()
+        self._began = machine.now()
         self.default_llm = recovered.record.default_llm
         self._machine = machine
         self._fleet = Fleet(unwanted=frozenset(stopped))
@@ -107,7 +114,7 @@ class FleetLoop:
             self._perform(orders)
         self.hands.told(states)
         cause = "the daemon has another address than before"
-        self.post((slug, ev.RestartAsked(cause)) for slug in misplaced)
+        self.post((slug, ev.RestartAsked(cause)) for slug in misplaced if self._is_up(slug))
 
     def discovered(self, found: Iterable[Blueprint | Broken]) -> None:
         """Take in a look at the agents directory: whatever changed becomes events."""
@@ -171,13 +178,18 @@ class FleetLoop:
         """Have every forked agent replaced by one of the newest runtime; says which."""
         slugs = tuple(
             slug
-            for slug, unit in sorted(self._fleet.units.items())
-            if self.hands.is_forked(slug) and is_live(unit)
+            for slug in sorted(self._fleet.units)
+            if self.hands.is_forked(slug) and self._is_up(slug)
         )
         self.post((slug, ev.RestartAsked(cause, anew=True)) for slug in slugs)
         return slugs
 
     # ports.Fleet
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the daemon started, whatever became of the wall clock."""
+        return self._machine.now() - self._began
 
     @property
     def degraded(self) -> str:
@@ -252,6 +264,11 @@ class FleetLoop:
             hint = did_you_mean(slug_of(name), units) or "`atoll ps` lists them"
             raise NotFound(f"there is no agent {name!r}; {hint}")
         return unit
+
+    def _is_up(self, slug: str) -> bool:
+        """Whether it serves or starts: one that stops is not to be kept from it."""
+        unit = self._fleet.units.get(slug)
+        return unit is not None and isinstance(unit.phase, Starting | Running | Replacing)
 
     def _memo(self, slug: str) -> str:
         return memo_of(self._fleet.units[slug])

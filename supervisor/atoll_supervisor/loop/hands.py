@@ -141,9 +141,11 @@ class Hands:
     def go_on(self, link: KeeperLink, states: Sequence[State]) -> None:
         """The same keeper over another link; what was sent into the old one may be lost."""
         self._link = link
-        self.told(states)
         there = {(state.unit, state.generation) for state in states if isinstance(state, Process)}
-        self._end(lambda state: (state.unit, state.generation) not in there, "its launch was lost")
+        every = ((unit, number) for unit, of in self._processes.items() for number in of)
+        lost = {key for key in every if key not in there}  # before `told` launches others
+        self.told(states)
+        self._end(lambda state: (state.unit, state.generation) in lost, "its launch was lost")
         self._holding.again()
 
     def bury(self) -> None:
@@ -267,6 +269,9 @@ class Hands:
         blueprint, port, memo = self.blueprints[slug], self.ports.port_of(slug), self._ears.memo
         instance = secrets.token_hex(16)
         self._link.send(blueprint.launch(generation, instance, self.log_of(slug), port, memo(slug)))
+        # A keeper that dies before it tells of the launch still owes the core its end.
+        launched = self._processes.setdefault(slug, {})
+        launched.setdefault(generation, Process(slug, generation))
 
     def _signal(self, slug: str, generation: int, how: How) -> None:
         self.send(Signal(slug, generation, how))

@@ -64,5 +64,5 @@ def serves_or_failed(after: int) -> Arrived:
 
 
 def is_at_rest(unit: Unit | None) -> bool:
-    """Whether nothing of the unit runs or will by itself."""
-    return unit is None or isinstance(unit.phase, Stopped | Invalid | Failed)
+    """Whether nothing of the unit runs or will by itself, or somebody wants it to again."""
+    return unit is None or unit.wanted or isinstance(unit.phase, Stopped | Invalid | Failed)

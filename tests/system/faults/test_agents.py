@@ -217,7 +217,7 @@ def test_row_05_a_stopped_agent_is_told_to_go_and_then_killed(
         eventually(lambda: daemon.row("stub")["last_exit"] is not None)
         reason = str(daemon.row("stub")["last_exit"]["reason"])
         assert reason.startswith("no heartbeat for"), reason
-        assert ("(killed)" in reason) == killed
+        assert "(killed)" in reason or not killed
 
 
 @pytest.mark.timeout(120)

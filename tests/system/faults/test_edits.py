@@ -66,7 +66,7 @@ def test_row_31_while_the_manifest_is_bad_the_last_good_one_runs_and_the_fault_i
         good, port = manifest.read_text(), daemon.row("edited")["port"]
         for spoil, place in BAD.items():
             spoil(manifest, good)
-            eventually(lambda: place in str(daemon.row("edited")["config_error"]), why=place)
+            _shows(daemon, place)
             assert daemon.row("edited")["status"] == "running"
             assert daemon.chat(port) == "Hello from Edited"
             _mend(manifest, good)
@@ -83,6 +83,10 @@ def test_row_31_while_the_manifest_is_bad_the_last_good_one_runs_and_the_fault_i
         eventually(lambda: daemon.get("/api/v1/agents/edited").is_success)
         assert daemon.wait_for("edited", phase="running")["port"] == port
         assert daemon.chat(port) == "Hello from Edited"
+
+
+def _shows(daemon: Daemon, place: str) -> None:
+    eventually(lambda: place in str(daemon.row("edited")["config_error"]), why=place)
 
 
 def _mend(manifest: Path, good: str) -> None:

@@ -74,7 +74,7 @@ def test_row_09_a_fork_bomb_is_held_by_its_agents_limit_and_ends_with_it(daemon:
                 assert daemon.chat(daemon.row("bystander")["port"]) == "Hello from Bystander"
             assert most <= calm + PIDS
             add_agent(daemon.agents, "Newcomer")
-            daemon.wait_for("newcomer", phase="running")
+            eventually(lambda: "newcomer" in daemon.units())
             assert daemon.units()["stub"] == agent, "its own limit, its own affair"
             os.kill(agent, signal.SIGKILL)
             daemon.wait_for("stub", phase="running", restarts=1)

@@ -77,20 +77,20 @@ def test_row_23_without_descriptors_nothing_spins_and_what_runs_goes_on(
     daemon: Daemon, who: str
 ) -> None:
     add_agent(daemon.agents, "Late")
-    with running(daemon):
-        with (
-            watching(daemon, touched={"late"}) as watch,
-            httpx.Client(base_url=daemon.url, headers=daemon.token(), timeout=20) as kept,
-        ):
-            kept.post("/api/v1/agents/late/stop").raise_for_status()
-            with watch.daemon_away(), no_more_descriptors(pid_of(daemon, who)):
-                with crowd(daemon, who):
-                    assert cpu_share(pid_of(daemon, who), 2) < 0.3
-                    assert kept.get("/health").elapsed.total_seconds() < 1
-                if who == "keeper":
-                    _nothing_can_be_started(kept)
-            daemon.post("/api/v1/agents/late/start")
-            daemon.wait_for("late", phase="running")
+    with (
+        running(daemon),
+        watching(daemon, touched={"late"}) as watch,
+        httpx.Client(base_url=daemon.url, headers=daemon.token(), timeout=20) as kept,
+    ):
+        kept.post("/api/v1/agents/late/stop").raise_for_status()
+        with watch.daemon_away(), no_more_descriptors(pid_of(daemon, who)):
+            with crowd(daemon, who):
+                assert cpu_share(pid_of(daemon, who), 2) < 0.3
+                assert kept.get("/health").elapsed.total_seconds() < 1
+            if who == "keeper":
+                _nothing_can_be_started(kept)
+        daemon.post("/api/v1/agents/late/start")
+        daemon.wait_for("late", phase="running")
 
 
 def _nothing_can_be_started(kept: httpx.Client) -> None:

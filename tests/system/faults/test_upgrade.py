@@ -1,0 +1,152 @@
+"""Row 44: a release goes on with what every older one left, and leaves alone what is newer."""
+
+import signal
+import sqlite3
+import tomllib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from atoll_supervisor.cli.codes import Exit
+from tests.fakes.daemon import Daemon, add_agent, eventually, running
+from tests.fakes.holds import rows_of, state_file_is_true, watching
+
+PORTS = {"alpha": 18_471, "beta": 18_472}
+STATES = {
+    "daemon without keeper": """\
+version = 1
+checksum = "sha256:0495a5f710df16c217b14ca3d7ba02bbfb602da954d0a2f05c93d9e4ffd41233"
+
+[units.alpha]
+port = 18471
+desired = "running"
+
+[units.beta]
+port = 18472
+desired = "stopped"
+""",
+    "with the back end of agents that name none": """\
+version = 1
+checksum = "sha256:65a96fa28f4269188c8678985f34218cd0a24efc88408c0d41639b622fe2cf1a"
+default_llm = "demo"
+
+[units.alpha]
+port = 18471
+desired = "running"
+
+[units.beta]
+port = 18472
+desired = "stopped"
+""",
+}
+"""fleet.toml as each older form of it was written, byte for byte; add one with each new form."""
+
+EVENTS = {
+    "none": "",
+    "version 1": """
+create table event (
+    id integer primary key,
+    unit text not null,
+    happening text not null
+);
+create index event_unit on event (unit, id);
+insert into event values (1795247000000000, 'alpha', '{"id":1795247000000000,
+"at":"2026-11-21T07:43:20.000Z","unit":"alpha","before":"running","after":"backoff",
+"cause":"told by an older release","generation":3,"pid":null,"restarts":2,
+"exit":{"code":7,"signal":null,"reason":"ended with exit code 7",
+"at":"2026-11-21T07:43:20.000Z"}}');
+pragma user_version = 1;
+""",
+}
+"""atoll.db likewise, as the statements that make it."""
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Daemon:
+    daemon = Daemon(tmp_path)
+    daemon.state.mkdir(mode=0o700)
+    for name in ("Alpha", "Beta"):
+        add_agent(daemon.agents, name)
+    return daemon
+
+
+def fill(path: Path, statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(statements)
+
+
+def newer_state(daemon: Daemon) -> Path:
+    """What a later release may write: more, and otherwise."""
+    path = daemon.state / "fleet.toml"
+    path.write_text('version = 2\nshape = "unheard of"\n[fleet.alpha]\nports = [18471]\n')
+    return path
+
+
+def newer_events(daemon: Daemon) -> Path:
+    path = daemon.state / "atoll.db"
+    fill(path, "create table occurrence (id integer primary key); pragma user_version = 99;")
+    return path
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("events", EVENTS)
+@pytest.mark.parametrize("state", STATES)
+def test_row_44_the_state_of_older_releases_is_read_and_that_of_newer_ones_refused(
+    daemon: Daemon, state: str, events: str
+) -> None:
+    saved = daemon.state / "fleet.toml"
+    saved.write_text(STATES[state])
+    if EVENTS[events]:
+        fill(daemon.state / "atoll.db", EVENTS[events])
+    with running(daemon):
+        with watching(daemon) as watch:
+            rows = rows_of(daemon)
+            assert {slug: row["port"] for slug, row in rows.items()} == PORTS
+            assert [row["status"] for row in rows.values()] == ["running", "stopped"]
+            told = daemon.run("events").stdout
+            assert ("told by an older release" in told) == bool(EVENTS[events])
+            assert "cannot be trusted" not in daemon.log.read_text()
+            state_file_is_true(daemon)
+            with watch.daemon_away():
+                daemon.stop(signal.SIGKILL)
+                for newer, sentence in NEWER.items():
+                    refused(daemon, newer, sentence)
+                daemon.start()
+        assert not list(daemon.state.glob("*.broken-*"))
+        add_agent(daemon.agents, "Gamma")
+        daemon.wait_for("gamma", phase="running")
+        eventually(lambda: "gamma" in tomllib.loads(saved.read_text())["units"])
+        assert "[units.alpha]" in (daemon.state / "fleet.toml.1").read_text(), "the one before"
+
+
+def refused(daemon: Daemon, newer: Callable[[Daemon], Path], sentence: str) -> None:
+    """A daemon over that file says so and goes, and touches neither file nor agents."""
+    names = ("fleet.toml", "fleet.toml.1", "atoll.db", "atoll.db-wal", "atoll.db-shm")
+    before = {name: (daemon.state / name).read_bytes() for name in names if _is(daemon, name)}
+    for name in ("atoll.db-wal", "atoll.db-shm", "atoll.db"):
+        (daemon.state / name).unlink(missing_ok=True)
+    path = newer(daemon)
+    written = path.read_bytes()
+    done = daemon.run("up")
+    assert (done.returncode, "Traceback" in done.stderr) == (Exit.CONFIG, False), done.stderr
+    assert "was written by a newer ATOLL" in done.stderr
+    assert sentence in done.stderr
+    assert "upgrade ATOLL" in done.stderr
+    assert path.read_bytes() == written
+    assert daemon.chat(PORTS["alpha"]) == "Hello from Alpha"
+    for name in names:
+        (daemon.state / name).unlink(missing_ok=True)
+    for name, data in before.items():
+        (daemon.state / name).write_bytes(data)
+
+
+def _is(daemon: Daemon, name: str) -> bool:
+    return (daemon.state / name).exists()
+
+
+NEWER = {
+    newer_state: "state version 2, this one knows 1",
+    newer_events: "schema 99, this one knows 1",
+}
