@@ -98,7 +98,12 @@ def whole(options: argparse.Namespace, folder: Path) -> int:
     bench = Bench(folder, how_much(options), without_missing(entries, tools), tools)
     words = report.conditions(tools.versions if tools else ours(), bench.options.rounds)
     print(words, flush=True)
-    uvloop.run(cancelled_by_signals(measure(bench, options.rows.split(","))))
+    try:
+        uvloop.run(cancelled_by_signals(measure(bench, options.rows.split(","))))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        bench.note("interrupted: what follows is what had been measured until then")
+        told(bench, words, options)
+        raise
     return told(bench, words, options)
 
 

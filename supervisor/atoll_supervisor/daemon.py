@@ -32,6 +32,7 @@ from atoll_supervisor.loop.keeping import Keeping
 from atoll_supervisor.loop.looks import Looks
 from atoll_supervisor.loop.runtime import Runtime
 from atoll_supervisor.settings import Settings
+from atoll_supervisor.shell import checkup
 from atoll_supervisor.shell.event_log import EventLog
 from atoll_supervisor.shell.journal import Journal
 from atoll_supervisor.shell.keepers import Reached, reach
@@ -39,13 +40,21 @@ from atoll_supervisor.shell.lock import Lock
 from atoll_supervisor.shell.notify import Notifier
 from atoll_supervisor.shell.own_port import OwnPort, Wish, own_port
 from atoll_supervisor.shell.plan import Planner
-from atoll_supervisor.shell.successor import become, hold_signals, rehearse, take_signals
+from atoll_supervisor.shell.successor import (
+    become,
+    hold_signals,
+    keep_signal,
+    rehearse,
+    take_signals,
+)
 from atoll_supervisor.shell.token import ensure_token
 
 API_STOP_TIMEOUT = 5.0
 """Seconds that management requests get to finish when the daemon goes down."""
 SETTLE_LIMIT = 10.0
 """Seconds after which `started` is told although some unit is still on its way up."""
+KILL_LIMIT = 2.0
+"""Seconds that the keeper has to kill everything when it is told to, before it is killed itself."""
 
 FIRST_STEPS = (("stopped", "starting"), ("starting", "running"))
 """Transitions of a start that goes well."""
@@ -97,6 +106,7 @@ class Daemon:
         self._leave = asyncio.Event()
         self._down = asyncio.Event()
         self._upgrade = False
+        self._handed_over = False
         self._settled = False
         self._on_terminal = sys.stdin.isatty()  # asked now: a terminal that hung up denies it
         self._url = f"http://{authority(settings.host, settings.api_port)}"
@@ -120,14 +130,13 @@ class Daemon:
         self._take_signals()
         for warning in self._fleet.warnings:
             self._note(warning)
+        if fault := checkup.loopback().fault:
+            self._note(f"agents cannot be reached from here: {fault}")
         try:
             own = await self._serve(await self._reach())
         finally:
             await self._events.close()
-        if not self._upgrade:
-            return None
-        hold_signals()
-        return own
+        return own if self._upgrade else None
 
     async def _serve(self, reached: Reached) -> OwnPort:
         """Take over what there is, and supervise until told to leave."""
@@ -190,9 +199,14 @@ class Daemon:
             self._notifier.reloading()
             self._down.set()
             await server.drain()
-        if not self._upgrade:  # also when somebody wants it all to end meanwhile
+        if self._upgrade:
+            hold_signals()
+            self._handed_over = True
+        else:  # also when somebody wants it all to end meanwhile
             self._notifier.stopping()
-            await self._fleet.shut_down()
+            if not await self._fleet.shut_down():
+                self._note("nothing ends any more: the keeper does not answer, and is killed")
+                self._keeping.kill()
             await self._keeping.leave()
             self._down.set()
             await server.drain()
@@ -305,8 +319,12 @@ class Daemon:
             self._looks.ask()
 
     def _asked_to_leave(self) -> None:
+        if self._handed_over:  # it is too late to stop anything: the next program does
+            keep_signal()
+            return
         if self._leave.is_set() and not self._upgrade:
             self._fleet.kill_all()
+            asyncio.get_running_loop().call_later(KILL_LIMIT, self._keeping.kill)
         self._upgrade = False
         self._leave.set()
 

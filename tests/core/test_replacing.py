@@ -120,6 +120,15 @@ def test_a_mistake_in_the_file_outlives_a_restart_that_succeeds() -> None:
     assert it.unit.config_error == problem
 
 
+def test_a_mistake_in_the_file_is_not_hidden_by_a_restart_that_fails() -> None:
+    problem = "agent.toml:3:1: unknown key"
+    it = replacing(edited()).at(6.0, ev.Exited(2, code=1))
+    it.at(7.0, ev.SpecBroken(problem, "a/agent.toml")).at(8.0, ev.RestartAsked())
+    it.at(8.0, ev.Admitted()).at(8.1, ev.SpawnFailed(3, "no such file"))
+    assert it.unit.config_error == problem
+    assert ph.reason_of(it.unit.phase) == NOTE.format("no such file")
+
+
 def test_an_old_process_that_ends_early_is_a_restart_and_the_new_one_goes_on() -> None:
     it = replacing().at(5.5, ev.Exited(1, signal="SIGKILL"))
     assert isinstance(it.unit.phase, ph.Starting)

@@ -90,15 +90,17 @@ class Daemon:
     prefix: tuple[str, ...] = ()
     python: str = sys.executable
 
-    def __init__(self, folder: Path, *flags: str, agents: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *flags: str, agents: Path | None = None, ports: int = 20
+    ) -> None:
         self.agents = agents or folder / "agents"
         self.agents.mkdir(exist_ok=True)
         self.state = folder / "state"
         self.home = folder / "home"
         self.home.mkdir(exist_ok=True)
         self.flags = flags
-        self.base_port = free_ports(20)
-        self.api_port = self.base_port + 19
+        self.base_port = free_ports(ports)
+        self.api_port = self.base_port + ports - 1
         self.url = f"http://127.0.0.1:{self.api_port}"
         self.log = folder / "daemon.log"
         self.out = folder / "daemon.out"

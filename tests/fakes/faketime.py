@@ -2,7 +2,7 @@
 
 libfaketime(1) is preloaded by a Python of the fleet's own, so that it is in the keeper
 and in every agent, which inherit no variable of ours; it reads the difference to the
-real clock anew each time from a file.
+real clock from a file, once a second.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.fakes.daemon import Daemon
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 FAKETIME = pytest.mark.skipif(not LIBRARIES, reason="wants the package faketime")
 PYTHON = """#!/bin/bash
-export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={file} FAKETIME_NO_CACHE=1
+export LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={file} FAKETIME_CACHE_DURATION=1
 export DONT_FAKE_MONOTONIC={wall_only}
 exec -a "$0" {python} "$@"
 """

@@ -92,7 +92,7 @@ class Watch:
         state_file_is_true(self.daemon)
         self._untouched()
         self._back_to_size()
-        assert self.problems == []
+        assert not self.problems, self.problems
 
     def _untouched(self) -> None:
         """I5."""

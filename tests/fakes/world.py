@@ -94,7 +94,7 @@ class World:
         limit = self.clock.now + HEALTHY_WITHIN
         while not self.alive or unhealthy(self):
             self.run(1.0)
-            pending = pending_until(self)
+            pending = pending_until(self) if self.alive else self.clock.now + 1
             limit = max(limit, pending + HEALTHY_WITHIN if pending > self.clock.now else limit)
             if self.clock.now > min(limit, self._healed_at + GIVE_UP):
                 break

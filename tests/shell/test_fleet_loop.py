@@ -10,7 +10,17 @@ import pytest
 
 from atoll_supervisor.core.spec import UnitSpec
 from atoll_supervisor.keeper.packets import MAX_PACKET, decode_command
-from atoll_supervisor.keeper.protocol import Close, Command, Held, Launch, Process, Signal, State
+from atoll_supervisor.keeper.protocol import (
+    Close,
+    Command,
+    Forget,
+    Held,
+    Launch,
+    Process,
+    Signal,
+    State,
+)
+from atoll_supervisor.loop import fleet_loop
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.journal import Journal
@@ -166,3 +176,49 @@ async def test_a_stop_that_somebody_else_takes_back_is_answered(make: Make) -> N
     await fleet.loop.start("a", wait=False)
     async with asyncio.timeout(30):
         assert (await stopping).status == "starting"
+
+
+async def test_what_lives_although_it_was_given_up_is_killed(make: Make) -> None:
+    """A keeper that answered too late must not leave two processes of one unit."""
+    fleet = make()
+    fleet.serves()
+    fleet.loop.hands.lost()
+    fleet.loop.hands.bury()
+    again = fleet.new_keeper()
+    states = (
+        Held("a", HOST, 8100, held=True),
+        Held("gone", HOST, 8101, held=True),
+        Held("@api", HOST, 8099, held=True),
+        process("serving"),
+        process("serving")._replace(unit="gone"),
+    )
+    fleet.loop.hands.go_on(again.link, states)
+    heard = again.heard()
+    assert [one for one in heard if isinstance(one, Signal)] == [
+        Signal("a", 1, "kill"),
+        Signal("gone", 1, "kill"),
+    ]
+    assert [one for one in heard if isinstance(one, Close)] == [Close("gone")]
+    again.tells(process("serving")._replace(stage="gone", signal="SIGKILL"))
+    assert Forget("a", 1) in again.heard()
+    assert fleet.loop.row("a").generation != 1 or fleet.loop.row("a").status != "running"
+
+
+async def test_a_shutdown_that_nobody_obeys_has_an_end(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_loop, "END_SLACK", -29.9)
+    fleet = make()
+    fleet.serves()
+    async with asyncio.timeout(30):
+        assert not await fleet.loop.shut_down()
+
+
+async def test_a_shutdown_ends_with_the_last_process(make: Make) -> None:
+    fleet = make()
+    fleet.serves()
+    ending = asyncio.create_task(fleet.loop.shut_down())
+    await asyncio.sleep(0)
+    fleet.keeper.tells(process("serving")._replace(stage="gone", channel=True, code=0))
+    async with asyncio.timeout(30):
+        assert await ending

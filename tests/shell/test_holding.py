@@ -137,3 +137,12 @@ def test_a_unit_without_a_free_port_is_told_why() -> None:
     it.holding.watch("a")
     assert "is the daemon's own" in it.settled[0][2]
     assert (it.sent, it.woken) == ([], ["a"])
+
+
+def test_a_socket_whose_close_was_lost_is_closed_again() -> None:
+    it = Asked(a=0)
+    it.holding.hold("a")
+    it.sent.clear()
+    held = [Held(unit, HOST, 9000 + n, held=unit != "c") for n, unit in enumerate("abc")]
+    it.holding.disown(held)
+    assert it.sent == [Close("b")]

@@ -181,3 +181,27 @@ async def test_a_keeper_that_nobody_looks_after_is_ended_from_outside(tmp_path: 
     await until(lambda: keepers.reap(found.pid))
     assert not keepers.lives(path)
     assert keepers.end(path, LIMIT), "it is gone already"
+
+
+async def test_a_keeper_that_lets_connections_queue_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full queue (unix(7)) is waited for on the loop, and told when it lasts."""
+    monkeypatch.setattr(keepers, "LIMIT", 0.2)
+    path = tmp_path / "keeper.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first:
+            first.connect(str(path))
+            with pytest.raises(NoKeeper, match="not up"):
+                await reach(path, tmp_path / "log", {})
+            assert keepers.lives(path)
+            assert not keepers.end(path, 0.2)
+
+
+async def test_an_error_of_the_system_is_no_keeper(tmp_path: Path) -> None:
+    """Whatever connect(2) says beyond "nobody there", the daemon can go on trying."""
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(NoKeeper, match="out of reach"):
+        await reach(path, tmp_path / "log", {})

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from atoll_supervisor.shell.lock import AlreadyRunning, Lock, holder
 from atoll_supervisor.keeper.proc import stat_of
+from atoll_supervisor.shell.lock import UNKNOWN, AlreadyRunning, Lock, holder
 
 ROOTS = os.pathsep.join(
     str(Path(__file__).parents[2] / folder) for folder in ("supervisor", "agent_runtime")
@@ -89,3 +89,10 @@ def test_a_garbled_lock_file_still_locks(tmp_path, other):
     path.write_text("{")
     with pytest.raises(AlreadyRunning, match="another daemon holds"):
         Lock.acquire(path, 1, tmp_path)
+
+
+def test_a_held_lock_that_says_nothing_is_not_free(tmp_path, other):
+    """Whoever asks must not take a living daemon for none."""
+    path = tmp_path / "run" / "lock"
+    path.write_text("")
+    assert holder(path) == UNKNOWN

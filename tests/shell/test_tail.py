@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from atoll_supervisor.shell import tail as tail_module
 from atoll_supervisor.keeper.logfile import DEFAULT, Limits, LogFile
+from atoll_supervisor.shell import tail as tail_module
 from atoll_supervisor.shell.tail import follow as pieces
 from atoll_supervisor.shell.tail import tail
 from tests.fakes.waiting import LIMIT, open_fds

@@ -76,9 +76,7 @@ async def test_a_stream_that_is_open_goes_on_while_the_daemon_dies_and_comes_bac
             await anext(lines)
             await asyncio.to_thread(daemon.stop, signal.SIGKILL)
             await asyncio.to_thread(daemon.start)
-            await asyncio.to_thread(
-                eventually, lambda: daemon.row("ghidraagent")["in_flight"] == 1
-            )
+            await asyncio.to_thread(eventually, lambda: daemon.row("ghidraagent")["in_flight"] == 1)
             rest = [line async for line in lines]
         assert '"done":true' in rest[-1]
         assert "49 " in "".join(rest)

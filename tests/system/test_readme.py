@@ -113,7 +113,9 @@ def python(daemon: Daemon, text: str) -> str:
 
 
 @pytest.mark.timeout(180)
-def test_every_command_of_the_readme_and_of_the_operators_page_runs_as_it_stands(clone: Daemon) -> None:
+def test_every_command_of_the_readme_and_the_operators_page_runs(
+    clone: Daemon,
+) -> None:
     if shutil.which("curl") is None:
         pytest.skip("wants the Debian package curl")
     kinds = {kind for kind, _ in BLOCKS}

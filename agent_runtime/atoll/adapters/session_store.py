@@ -70,13 +70,13 @@ class SqliteSessions:
         self._timeout = timeout
         self._clock = clock
         self._db: sqlite3.Connection | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
+        self._made: ThreadPoolExecutor | None = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._is_kept():
                 self._thread.submit(_unless_busy, self._opened).result()
         except (OSError, sqlite3.Error) as error:
-            self._thread.shutdown()
+            self.close()
             raise AgentError(
                 f"the sessions cannot be kept in {path}: {_reason(error)}; "
                 "move that file away, or set ATOLL_STATE_DIR to a directory of your own"
@@ -109,9 +109,16 @@ class SqliteSessions:
 
     def close(self) -> None:
         """Close the file, after what is still being written."""
-        if self._is_kept():
-            self._thread.submit(self._close)
-        self._thread.shutdown()
+        if self._made is not None:
+            self._made.submit(self._close)
+            self._made.shutdown()
+
+    @property
+    def _thread(self) -> ThreadPoolExecutor:
+        """The one thread that knows the connection."""
+        if self._made is None:
+            self._made = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sessions")
+        return self._made
 
     def _is_kept(self) -> bool:
         """Whether there are or were sessions; another process may have made the file."""

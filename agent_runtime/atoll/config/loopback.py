@@ -1,12 +1,14 @@
 """Which addresses only this machine can reach: both faces ask it before they bind."""
 
 import ipaddress
+from functools import lru_cache
 
 FIRST_PORT = 1024
 """Ports below are privileged: no agent and no daemon listens there."""
 LAST_PORT = 65535
 
 
+@lru_cache(maxsize=16)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a socket bound to this address or name.
 

@@ -6,6 +6,7 @@ idle ones a moment, then wait for what is in flight.
 """
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Generator
@@ -44,6 +45,7 @@ class HttpServer:
         limits: Limits | None = None,
         lifespan: bool = True,
     ) -> None:
+        _log_errors_only()
         config = _config(app, limits or Limits(), stop_timeout, lifespan=lifespan)
         self._sock = sock
         self._server = _Server(config, stop_timeout)
@@ -74,13 +76,21 @@ class HttpServer:
         await self._ended.wait()
 
 
+def _log_errors_only() -> None:
+    """Uvicorn would do it anew for each server, and with it empty the caches of all loggers."""
+    for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
+        log = logging.getLogger(name)
+        if log.level != logging.ERROR:
+            log.setLevel(logging.ERROR)
+
+
 def _config(app: AsgiApp, limits: Limits, stop_timeout: float, *, lifespan: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol_with(limits),
         lifespan="on" if lifespan else "off",
         log_config=None,
-        log_level="error",
+        log_level=None,
         access_log=False,
         proxy_headers=False,
         server_header=False,

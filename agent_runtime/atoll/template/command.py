@@ -23,6 +23,7 @@ from atoll.template.packets import (
     send,
 )
 from atoll.template.rehearsal import rehearse
+from atoll.template.sibling import Siblings
 from atoll.template.title import Title
 
 CONTROL = 3
@@ -57,7 +58,7 @@ def main() -> int:
 def _prepare() -> Prepared:
     """Load what agents share, and put it where no garbage collection writes to it."""
     gc.disable()
-    prepared = Prepared(rehearse(), Title())
+    prepared = Prepared(rehearse(), Title(), Siblings())
     gc.collect()
     gc.freeze()
     _check()
@@ -101,7 +102,8 @@ def _answered(control: socket.socket, order: Order, prepared: Prepared) -> Forke
     request = order.request
     try:
         _check_request(request)
-        pid = fork_marked(request.mark, partial(_become, control, order, prepared))
+        become = partial(_become, control, order, prepared)
+        pid = fork_marked(request.mark, become, prepared.siblings)
     except (OSError, Unsafe) as error:
         return Refused(id=request.id, error=str(error))
     return Forked(id=request.id, pid=pid)

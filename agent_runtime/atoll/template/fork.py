@@ -1,28 +1,48 @@
-"""Two forks, so that the new process becomes a child of the keeper, which sees how it ends.
+"""A fork whose process is a child of the keeper, which sees how it ends.
 
-The process between them lives for a moment. It puts the mark on the new
-process before that exists, so that one whose pid nobody was told can still be
-recognised, and tells the pid.
+Where the kernel does not make it so at once (`sibling.py`) it takes two forks,
+and a process between them that lives for a moment and tells the pid. Whoever
+forks last wears the mark meanwhile: the new process has it before it exists, so
+that one whose pid nobody was told can still be recognised.
 """
 
 import errno
 import os
 import resource
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import NoReturn
+
+from atoll.template.sibling import NoSiblings, Siblings
 
 _PID = struct.Struct("i")
 """The pid of the new process, or an errno below zero."""
 
 
-def fork_marked(mark: int, become: Callable[[int], NoReturn]) -> int:
-    """Fork a process that calls `become` with its first parent's pid; returns its own.
+Become = Callable[[int], NoReturn]
+"""Called in the new process with the pid of a parent that will leave it, or with NOBODY."""
 
-    Raises OSError when there is no room for it. When this returns its parent is
-    the nearest subreaper above us.
+NOBODY = -1
+
+
+def fork_marked(mark: int, become: Become, siblings: Siblings) -> int:
+    """Fork a process that calls `become`; returns its pid, raises OSError when there is no room.
+
+    When this returns its parent is ours, or the nearest subreaper above us,
+    which for a template are the same.
     """
+    try:
+        with _marked(mark):
+            pid = siblings.fork()
+    except NoSiblings:
+        return _fork_twice(mark, become)
+    if pid == 0:
+        become(NOBODY)
+    return pid
+
+
+def _fork_twice(mark: int, become: Become) -> int:
     reading, writing = os.pipe()
     middle = _forked(reading, writing)
     if middle == 0:
@@ -46,7 +66,7 @@ def _forked(*pipe: int) -> int:
         raise
 
 
-def _between(writing: int, mark: int, become: Callable[[int], NoReturn]) -> NoReturn:
+def _between(writing: int, mark: int, become: Become) -> NoReturn:
     """The process in the middle, which never returns to the template's loop."""
     try:
         middle, pid = os.getpid(), _fork_marked(mark)
@@ -61,17 +81,27 @@ def _between(writing: int, mark: int, become: Callable[[int], NoReturn]) -> NoRe
 def _fork_marked(mark: int) -> int:
     """What `os.fork` returns, or an errno below zero."""
     try:
-        _set_mark(mark)
-        return os.fork()
+        with _marked(mark):
+            return os.fork()
     except OSError as error:
         return -(error.errno or errno.EIO)
 
 
-def _set_mark(mark: int) -> None:
+@contextmanager
+def _marked(mark: int) -> Generator[None]:
     """Where the limit cannot be so high the process goes without a mark."""
-    with suppress(OSError, ValueError):
-        _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+    usual, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
+    try:
         resource.setrlimit(resource.RLIMIT_RTTIME, (mark, hard))
+    except (OSError, ValueError):
+        yield
+        return
+    pid = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == pid:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (usual, hard))
 
 
 def _pid(told: bytes) -> int:

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from benchmarks.supervision import client
 from benchmarks.supervision.bench import ATOLL, FLOORS, PEERS, Bench, running
 from benchmarks.supervision.client import Load, Shot
+from benchmarks.supervision.contenders.atoll import Atoll
 from benchmarks.supervision.contenders.base import Contender, Unhealthy
 from benchmarks.supervision.processes import Identity, identity, kill
 from benchmarks.supervision.units import Unit
@@ -74,6 +75,8 @@ async def _crash_under_load(bench: Bench, label: str, unit: Unit) -> None:
     shots = await _until_served(load, unit, who)
     bench.record("kill_failed", label, sum(shot.failed for shot in shots))
     bench.record("kill_worst_ms", label, client.worst_ms(shots))
+    if failed := client.kinds(shots):
+        print(f"    {label}: failed at kill -9: {failed}")
 
 
 async def _restart_under_load(bench: Bench, label: str, contender: Contender) -> None:
@@ -122,6 +125,12 @@ async def restarts(bench: Bench) -> None:
             bench.note(str(error))
 
 
+async def _reason(contender: Contender, unit: Unit) -> str:
+    """What ATOLL says of the unit."""
+    rows = await contender.rows() if isinstance(contender, Atoll) else []
+    return "".join(f"; {row}" for row in rows if row.slug == unit.name)
+
+
 async def _many_restarts(bench: Bench, label: str, contender: Contender) -> None:
     unit = contender.units[0]
     load = Load([unit.port], RATE).start()
@@ -129,7 +138,8 @@ async def _many_restarts(bench: Bench, label: str, contender: Contender) -> None
         who = await server_of(unit)
         await contender.restart(unit.name)
         if await client.until_healthy(unit.port, who.pid, PATIENCE) is None:
-            bench.note(f"{label}: restart {number} did not bring another process")
+            why = await _reason(contender, unit)
+            bench.note(f"{label}: restart {number} brought no other process than {who.pid}{why}")
         await asyncio.sleep(max(0.0, (number * REQUESTS - load.sent) / RATE))
     shots = await load.stop()
     bench.record("restarts_requests", label, len(shots))

@@ -14,8 +14,12 @@ from atoll_supervisor.cli.terminal import complain, out, out_json
 from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.row import Row
 
-AT_ONCE = 8
-"""Agents that one command starts or stops side by side."""
+AT_ONCE = 64
+"""Agents that one command has under way; httpx allows 100 connections.
+
+How many really start side by side is for the daemon to say, and a stop is mostly
+waiting for the answers under way.
+"""
 
 
 class Undone(Struct, frozen=True):

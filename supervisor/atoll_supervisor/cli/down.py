@@ -31,6 +31,8 @@ def down(timeout: float) -> None:
     if running is None:
         _end_left_over(timeout)
         return
+    if not running.pid:
+        raise _not_known("a daemon holds it, and did not write down which process it is")
     _end(running, timeout)
     if given().json:
         out_json(Stopped(True, running.pid))
@@ -61,10 +63,12 @@ def _end(running: Holder, timeout: float) -> None:
     try:
         watched = os.pidfd_open(running.pid)
     except ProcessLookupError:
+        _make_sure(running)
         return
     try:
         found = stat_of(running.pid)
         if found is None or found.start_time != running.start_time:
+            _make_sure(running)
             return
         signal.pidfd_send_signal(watched, signal.SIGTERM)
         if not select.select([watched], [], [], timeout)[0]:
@@ -74,3 +78,15 @@ def _end(running: Holder, timeout: float) -> None:
         return
     finally:
         os.close(watched)
+
+
+def _make_sure(running: Holder) -> None:
+    """It ended by itself, if nobody holds the lock any more; raises Failure if somebody does."""
+    if holding() is not None:
+        raise _not_known(f"it is held, but not by the process {running.pid} that it names")
+
+
+def _not_known(what: str) -> Failure:
+    path = places().lock
+    message = f"cannot tell which process to stop by {path}: {what}; nothing was stopped"
+    return Failure(message, Exit.FAILED, f"find it with `fuser {path}`, and end it with SIGTERM")

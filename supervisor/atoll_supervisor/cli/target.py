@@ -38,7 +38,7 @@ def places() -> Places:
 
 
 def holding() -> Holder | None:
-    """The daemon that runs for these places."""
+    """The daemon that runs for these places; its pid is 0 where nobody wrote down who it is."""
     return holder(places().lock)
 
 
@@ -60,7 +60,7 @@ def api_url() -> str:
     """Where the management API should be."""
     found = settings()
     running = None if _was_named(found) else holding()
-    return url_of(found.host, running.api_port if running else found.api_port)
+    return url_of(found.host, running.api_port if running and running.api_port else found.api_port)
 
 
 def url_of(host: str, port: int) -> str:

@@ -9,6 +9,7 @@ import click
 
 from atoll_supervisor.api.rows import agent_row
 from atoll_supervisor.cli.banner import banner
+from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import holding, places, settings, url_of
 from atoll_supervisor.cli.terminal import out, out_json, say
@@ -62,6 +63,9 @@ def _background(found: Settings, flags: Mapping[str, Flag], wait: float) -> None
     from atoll_supervisor.cli.background import spawn, until_up  # noqa: PLC0415
 
     if running := holding():
+        if not running.pid:
+            message = f"something holds {places().lock} and did not write down what it is"
+            raise Failure(message, Exit.FAILED, f"find it with: fuser {places().lock}")
         say(f"already running (pid {running.pid})")
         url = url_of(found.host, running.api_port)
         startup = asyncio.run(until_up(url, running.pid, wait, lambda: None))

@@ -189,11 +189,12 @@ def keep_old(unit: Unit, old: Running, reason: str) -> Unit:
     """The successor failed: the old process goes on, and the lists say why.
 
     A manifest that does not start is a mistake in the manifest as much as one
-    that cannot be read.
+    that cannot be read, which is told first.
     """
     note = not_started(reason)
     edited = unit.spec is not None and unit.spec.checksum != old.checksum
-    complaint = note if edited else unit.config_error
+    unreadable = unit.config_error not in (None, old.note)
+    complaint = note if edited and not unreadable else unit.config_error
     return replace(unit, phase=replace(old, renew="", note=note), config_error=complaint)
 
 

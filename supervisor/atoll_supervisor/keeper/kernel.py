@@ -10,6 +10,9 @@ _PDEATHSIG = 1
 _NAME = 15
 _CHILD_SUBREAPER = 36
 
+FIRST_WITHOUT_MEMORY = 200
+"""A unit's oom_score_adj: as if it held a fifth of the machine's memory more than it does."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -43,15 +46,15 @@ def limit_descriptors(soft: int) -> None:
 
 
 def be_first_without_memory() -> None:
-    """Take back what protects the keeper when memory runs out (oom_score_adj, proc(5)).
+    """Stand before the keeper when memory runs out (oom_score_adj, proc(5)).
 
-    Units go first and the keeper last, because every unit goes with it. Raising
-    the score needs no privilege.
+    Units go first and the keeper last, because every unit goes with it; also where
+    nobody could protect the keeper. Raising the score needs no privilege.
     """
     path = Path("/proc/self/oom_score_adj")
     with suppress(OSError, ValueError):
-        if int(path.read_text()) < 0:
-            path.write_text("0")
+        if int(path.read_text()) < FIRST_WITHOUT_MEMORY:
+            path.write_text(str(FIRST_WITHOUT_MEMORY))
 
 
 def _prctl(option: int, value: ctypes.c_ulong | ctypes.c_char_p, name: str) -> None:

@@ -25,6 +25,7 @@ from atoll_supervisor.core.phases import (
     Starting,
     Unit,
     is_live,
+    policy_of,
     serving,
 )
 from atoll_supervisor.core.reconcile import Broken, reconcile
@@ -40,6 +41,9 @@ from atoll_supervisor.loop.waiters import Arrived, Waiters, is_at_rest, serves_o
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.journal import FleetRecord, Journal, UnitRecord
 from atoll_supervisor.shell.keeper_link import KeeperLink
+
+END_SLACK = 5.0
+"""Seconds beyond its deadline in which a unit that is being stopped has to be gone."""
 
 
 class Machine(Struct, frozen=True):
@@ -80,7 +84,7 @@ class FleetLoop:
         self._at_work = False
         self._taken_over = False
         self._waiters = Waiters()
-        ports = PortTable(base_port, known, api_port, lambda: self._saving.mark())
+        ports = PortTable(base_port, known, api_port, self._ports_moved)
         ears = Ears(self.post, machine.tell, machine.note, self._memo)
         self.hands = Hands(host, ports, logs, ears)
         self._rows = Rows(host, self.hands)
@@ -156,13 +160,17 @@ class FleetLoop:
         for slug in list(self._fleet.units):
             await self._until(slug, serves_or_failed(-1))
 
-    async def shut_down(self) -> None:
-        """Stop every unit, dependants first; returns when no process of the fleet is left."""
+    async def shut_down(self) -> bool:
+        """Stop every unit, dependants first; returns when no process of the fleet is left.
+
+        False when none has ended for longer than any of them may take.
+        """
         self._fleet, orders = shut_down(self._fleet, self._machine.now(), self._machine.luck())
         self._perform(orders)
         self.hands.give_up("the daemon is going down")
-        for slug in list(self._fleet.units):
-            await self._until(slug, lambda unit: unit is None or not is_live(unit))
+        units = self._fleet.units
+        slowest = max((policy_of(unit).stop_timeout for unit in units.values()), default=0.0)
+        return await self._all_end(slowest + END_SLACK)
 
     def close(self) -> None:
         """Let go of everything; what the keeper has goes on."""
@@ -234,6 +242,9 @@ class FleetLoop:
         if any(isinstance(event, ev.Wish | ev.Manifest) for _, event in batch):
             self._saving.mark()
 
+    def _ports_moved(self) -> None:
+        self._saving.mark()
+
     def _perform(self, orders: Orders) -> None:
         """Perform each order; one that fails must not take those after it along."""
         for slug, effect in ((order.slug, order.effect) for order in orders):
@@ -251,6 +262,20 @@ class FleetLoop:
             await self._until(slug, arrived)
         await self._saving.flush()
         return self.row(slug)
+
+    async def _all_end(self, limit: float) -> bool:
+        """Whether all do, each at most `limit` seconds after the one before."""
+        ends = {asyncio.create_task(self._until(slug, _has_ended)) for slug in self._fleet.units}
+        try:
+            while ends:
+                first = asyncio.FIRST_COMPLETED
+                done, ends = await asyncio.wait(ends, timeout=limit, return_when=first)
+                if not done:
+                    return False
+            return True
+        finally:
+            for end in ends:
+                end.cancel()
 
     async def _until(self, slug: str, arrived: Arrived) -> None:
         if not arrived(self._fleet.units.get(slug)):
@@ -288,3 +313,7 @@ class FleetLoop:
             },
             default_llm=self.default_llm,
         )
+
+
+def _has_ended(unit: Unit | None) -> bool:
+    return unit is None or not is_live(unit)

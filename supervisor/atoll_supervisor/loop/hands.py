@@ -85,7 +85,7 @@ class Hands:
                 known = taken_over(state)
                 self._processes.setdefault(state.unit, {})[state.generation] = known
                 self._sample(state.unit)
-        held = [s for s in states if isinstance(s, Held) and s.held and s.unit != OWN_PORT]
+        held = [state for state in _sockets(states) if state.held]
         self.ports.keep({state.unit: state.port for state in held})
         return tuple(state.unit for state in held if not self._holding.adopt(state))
 
@@ -139,14 +139,22 @@ class Hands:
         self._probing.close()
 
     def go_on(self, link: KeeperLink, states: Sequence[State]) -> None:
-        """The same keeper over another link; what was sent into the old one may be lost."""
+        """The same keeper over another link; what was sent into the old one may be lost.
+
+        A process whose end was told although it lives, because the keeper did not
+        answer in time, is killed: another may have its place already.
+        """
         self._link = link
+        for state in states:
+            if isinstance(state, Process) and self._is_stray(state):
+                self._signal(state.unit, state.generation, "kill")
         there = {(state.unit, state.generation) for state in states if isinstance(state, Process)}
         every = ((unit, number) for unit, of in self._processes.items() for number in of)
         lost = {key for key in every if key not in there}  # before `told` launches others
         self.told(states)
         self._end(lambda state: (state.unit, state.generation) in lost, "its launch was lost")
         self._holding.again()
+        self._holding.disown(_sockets(states))
 
     def bury(self) -> None:
         """Tell the ends of all that died with a keeper."""
@@ -294,6 +302,9 @@ class Hands:
             self._sample(slug)
         return tuple(news(was, state, use=self._sleeps(slug)))
 
+    def _is_stray(self, state: Process) -> bool:
+        return state.stage != "gone" and self.process(state.unit, state.generation) is None
+
     def _gone(self, slug: str, generation: int) -> None:
         self._probing.end((slug, generation))
         self.send(Forget(slug, generation))
@@ -331,3 +342,8 @@ class Hands:
             rss_bytes=usage.rss_bytes if usage else None,
             limits=state.limits if state else {},
         )
+
+
+def _sockets(states: Iterable[State]) -> list[Held]:
+    """The units' sockets among all that a keeper tells."""
+    return [state for state in states if isinstance(state, Held) and state.unit != OWN_PORT]

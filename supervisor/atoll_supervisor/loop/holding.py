@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
@@ -117,6 +117,12 @@ class Holding:
                 self._send(Listen(unit, self._host, place.port))
             if place.watched:
                 self._send(Watch(unit))
+
+    def disown(self, states: Iterable[Held]) -> None:
+        """Close what the keeper holds and no unit of ours is to have: its `Close` was lost."""
+        for state in states:
+            if state.held and state.unit not in self._places:
+                self._send(Close(state.unit))
 
     def give_up(self, why: str) -> None:
         """Settle every launch that waits."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
@@ -33,10 +34,14 @@ class Keeping:
         self._lost = asyncio.Event()
         self._leaving = False
         self._keeper: Reached | None = None
+        self._pidfd = -1
 
     def begin(self, keeper: Reached) -> None:
         """Hear everything that this keeper tells; what it had when it was reached is known."""
+        self._let_go()
         self._keeper = keeper
+        with suppress(OSError):
+            self._pidfd = os.pidfd_open(keeper.pid)
         keeper.link.attend(self._fleet.hands.told, self._lost.set)
         self._runtime.ensure()
 
@@ -52,15 +57,32 @@ class Keeping:
                 await self._go_on(await self._find())
 
     async def leave(self) -> None:
-        """End the keeper; every unit has ended before."""
+        """End the keeper, by force where it does not go; every unit has ended before."""
         self._leaving = True
         self._fleet.hands.send(Leave())
         await self._bury_keeper()
+        self.kill()
+
+    def kill(self) -> None:
+        """End the keeper at once, and by that every unit: the kernel kills them with it.
+
+        For one that is stopped (SIGSTOP) or hangs, and so obeys nothing.
+        """
+        self._leaving = True
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
         """Let go of the keeper, which goes on with all it has."""
         if self._keeper is not None:
             self._keeper.link.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+        self._pidfd = -1
 
     async def _find(self) -> Reached:
         while True:

@@ -12,7 +12,6 @@ from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.plan import Planner
 from atoll_supervisor.shell.watch import changes
 
-
 GAP = 0.2
 """Seconds that a manifest must be away to be gone: many editors save by moving the old file
 out of the way first."""

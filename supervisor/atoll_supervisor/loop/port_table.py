@@ -43,7 +43,7 @@ class PortTable:
         self.wish(ports)
 
     def forget(self, slug: str) -> None:
-        """The unit is gone; its port stays reserved until it comes back, or nothing else is free."""
+        """The unit is gone; its port is kept for it as long as others are free."""
         if self._wishes.pop(slug, None) is not None and self._numbers.problems:
             self._assign()
 

@@ -41,6 +41,11 @@ class Finding(Struct, frozen=True):
     text: str
     cure: str = ""
 
+    @property
+    def fault(self) -> str:
+        """What keeps a fleet from running here, with its cure, or ""."""
+        return f"{self.text}; {self.cure}" if self.level == "fault" else ""
+
 
 def examine(settings: Settings, places: Places) -> Iterator[Finding]:
     """Every check in the order in which a start would need it."""
@@ -110,6 +115,9 @@ def agents_directory(path: Path) -> Finding:
 def api_port(settings: Settings, places: Places) -> Finding:
     """Whether the daemon's port is free, or its own."""
     if running := holder(places.lock):
+        if not running.pid:
+            text = f"something holds {places.lock} and did not write down what it is"
+            return Finding("daemon", "warning", text, f"find it with: fuser {places.lock}")
         text = f"a daemon runs: pid {running.pid}, API on port {running.api_port}"
         return Finding("daemon", "ok", text)
     port = settings.api_port

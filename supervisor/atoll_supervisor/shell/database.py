@@ -95,6 +95,8 @@ class Database:
         try:
             if self._open is None:
                 self._open = _connect(self.path)
+                _refuse_newer(self._open, self.path, self._steps)
+                _prepare(self._open)
                 migrate(self._open, self.path, self._steps)
             return work(self._open)
         except BaseException:
@@ -118,13 +120,19 @@ class Database:
 
 def migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
     """Bring the schema up to date, each step whole or not at all; raises ConfigError if newer."""
+    version = _refuse_newer(db, path, steps)
+    for number, step in enumerate(steps[max(0, version) :], max(0, version) + 1):
+        db.executescript(f"begin immediate; {step}; pragma user_version = {number}; commit")
+
+
+def _refuse_newer(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> int:
+    """The version of the schema; raises ConfigError for one that we do not know."""
     (version,) = db.execute("pragma user_version").fetchone()
     if version > len(steps):
         message = f"was written by a newer ATOLL (schema {version}, this one knows {len(steps)})"
         hint = "upgrade ATOLL, or choose another --state-dir"
         raise ConfigError(Problem(file=str(path), message=message, hint=hint))
-    for number, step in enumerate(steps[max(0, version) :], max(0, version) + 1):
-        db.executescript(f"begin immediate; {step}; pragma user_version = {number}; commit")
+    return int(version)
 
 
 def reason_of(error: Exception) -> str:
@@ -136,14 +144,14 @@ def reason_of(error: Exception) -> str:
 def _connect(path: Path) -> sqlite3.Connection:
     _claim(path)
     db = sqlite3.connect(path, BUSY, isolation_level=None)
-    try:
-        db.text_factory = bytes
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = normal")
-    except sqlite3.Error:
-        db.close()
-        raise
+    db.text_factory = bytes
     return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Only what is ours to write to: the first of these is noted in the file."""
+    db.execute("pragma journal_mode = wal")
+    db.execute("pragma synchronous = normal")
 
 
 def _claim(path: Path) -> None:

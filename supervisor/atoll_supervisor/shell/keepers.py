@@ -44,9 +44,9 @@ class Reached(Struct, frozen=True):
 async def reach(path: Path, log: Path, environ: Mapping[str, str]) -> Reached:
     """Connect to the keeper at `path`, started if there is none; raises NoKeeper."""
     fresh = False
-    sock = _connect(path)
     try:
         async with asyncio.timeout(LIMIT):
+            sock = await _found(path)
             if sock is None:
                 fresh = True
                 sock = await _started(path, log, environ)
@@ -56,7 +56,7 @@ async def reach(path: Path, log: Path, environ: Mapping[str, str]) -> Reached:
             f"the keeper at {path} is not up after {LIMIT:g} s; its log: {log}"
         ) from None
     except OSError as error:
-        raise NoKeeper(f"the keeper at {path} broke off: {error}; its log: {log}") from error
+        raise NoKeeper(f"the keeper at {path} is out of reach: {error}; its log: {log}") from error
 
 
 async def _introduced(link: KeeperLink, fresh: bool) -> Reached:
@@ -79,7 +79,7 @@ async def _introduced(link: KeeperLink, fresh: bool) -> Reached:
 async def _started(path: Path, log: Path, environ: Mapping[str, str]) -> socket.socket:
     """Connect to a keeper on its way: one that we start, or systemd's."""
     pid = None if environ.get(STARTED_BY) == "systemd" else _start(path, log, environ)
-    while (sock := _connect(path)) is None:
+    while (sock := await _found(path)) is None:
         if pid is not None and reap(pid):
             raise NoKeeper(f"the keeper ended at once: see {log}")
         await asyncio.sleep(_PAUSE)
@@ -110,7 +110,10 @@ def reap(pid: int) -> bool:
 
 def lives(path: Path) -> bool:
     """Whether a keeper answers there; to be asked only while no daemon is connected."""
-    sock = _connect(path)
+    try:
+        sock = _connect(path)
+    except BlockingIOError:
+        return True
     if sock is not None:
         sock.close()
     return sock is not None
@@ -118,11 +121,20 @@ def lives(path: Path) -> bool:
 
 def end(path: Path, limit: float) -> bool:
     """Have a keeper end every unit and go; False when it has not after `limit` seconds."""
-    sock = _connect(path)
-    if sock is None:
-        return True
     until = time.monotonic() + limit
+    while time.monotonic() < until:
+        try:
+            sock = _connect(path)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return sock is None or _told_to_leave(sock, until)
+    return False
+
+
+def _told_to_leave(sock: socket.socket, until: float) -> bool:
     with sock, suppress(ConnectionError):
+        sock.setblocking(True)
         sock.send(encode(Leave()))
         while (left := until - time.monotonic()) > 0:
             sock.settimeout(left)
@@ -135,9 +147,20 @@ def end(path: Path, limit: float) -> bool:
     return True
 
 
+async def _found(path: Path) -> socket.socket | None:
+    """A connection, waited for while the queue is full; None where no keeper listens."""
+    while True:
+        try:
+            return _connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(_PAUSE)
+
+
 def _connect(path: Path) -> socket.socket | None:
+    """Never waits: raises BlockingIOError while a keeper lets connections queue (unix(7))."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        sock.setblocking(False)
         sock.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()

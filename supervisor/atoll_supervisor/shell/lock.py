@@ -37,6 +37,10 @@ class Holder(Struct, frozen=True):
     state_dir: str
 
 
+UNKNOWN = Holder(0, 0, 0, "")
+"""Somebody holds the lock, and what is written there does not say who."""
+
+
 class AlreadyRunning(AtollError):
     """Another daemon looks after this fleet."""
 
@@ -97,19 +101,24 @@ class Lock:
         """Give the lock back; the file stays, for removing it would let two daemons in."""
         if self._fd >= 0:
             os.ftruncate(self._fd, 0)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # a child has a copy until its exec is through
             os.close(self._fd)
         self._fd = -1
 
 
 def holder(path: Path) -> Holder | None:
-    """The daemon that holds the lock now, or None: a stale file counts for nothing."""
+    """The daemon that holds the lock now, or None: a stale file counts for nothing.
+
+    UNKNOWN where the lock is held and its file says nothing: it was lost to a full
+    disk or an accident, or its daemon is just about to write it.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         free = _try(fd, fcntl.LOCK_SH, tries=1)
-        return None if free else _read(fd)
+        return None if free else _read(fd) or UNKNOWN
     finally:
         os.close(fd)
 

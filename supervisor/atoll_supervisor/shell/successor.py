@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -50,6 +51,15 @@ async def rehearse() -> None:
 def hold_signals() -> None:
     """Keep signals that come from now on for the successor, which calls `take_signals`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def keep_signal() -> None:
+    """Have the successor hear SIGTERM: for one that reached us after `hold_signals`.
+
+    To this thread, in which it is blocked; sent to the process it would go to
+    another thread, and so come here once more.
+    """
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
 
 def take_signals() -> None:

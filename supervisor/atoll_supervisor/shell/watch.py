@@ -176,7 +176,7 @@ class _Storm:
         self._last = self._told = float("-inf")
 
     def begins(self, now: float) -> bool:
-        """Take in a burst; whether it is the first of its kind, or the second: what a save may be."""
+        """Take in a burst; whether it is one of the first, which may be all of a save."""
         self._bursts = self._bursts + 1 if now - self._last <= self._pace.calm else 1
         self._last = now
         return self._bursts <= _SAVE

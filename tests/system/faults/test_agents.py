@@ -40,6 +40,7 @@ def kill(daemon: Daemon, slug: str) -> float:
     return at
 
 
+@pytest.mark.timeout(120)
 @BOTH_WAYS
 def test_row_01_a_killed_agent_is_noticed_at_once_and_started_again_ever_slower(
     daemon: Daemon, spawn: str

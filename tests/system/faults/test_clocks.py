@@ -27,8 +27,10 @@ TIME_NAMESPACE = pytest.mark.skipif(
 
 
 def add_agents(daemon: Daemon) -> None:
+    """Made by exec: libfaketime has a lock that forked processes would share."""
     for slug in AGENTS:
-        add_agent(daemon.agents, slug, "[deployment]\nhealth_check_interval = 1\n")
+        keys = '[deployment]\nhealth_check_interval = 1\nspawn = "exec"\n'
+        add_agent(daemon.agents, slug, keys)
 
 
 def ask(row: Row, context: object = None) -> object:

@@ -139,7 +139,7 @@ def test_row_21_a_write_sync_or_rename_that_fails_leaves_a_good_state_file(tmp_p
     daemon = Daemon(tmp_path)
     add_agent(daemon.agents, "Toggled")
     add_agent(daemon.agents, "Other")
-    with running(daemon), watching(daemon, touched={"toggled"}):
+    with running(daemon), watching(daemon, touched={"toggled"}, handed_over={"toggled"}):
         for number, (call, nth) in enumerate(calls):
             verb, wanted = (("stop", "stopped"), ("start", "running"))[number % 2]
             error = ("EIO", "ENOSPC")[number // 2 % 2]
@@ -214,6 +214,7 @@ def test_row_22_a_damaged_state_file_is_put_aside_and_never_made_empty(tmp_path:
     add_agent(daemon.agents, "Zeta")
     with running(daemon):
         add_agent(daemon.agents, "Alpha")
+        eventually(lambda: daemon.get("/api/v1/agents/alpha").is_success)
         ports = {slug: daemon.wait_for(slug, phase="running")["port"] for slug in ("zeta", "alpha")}
         assert ports == {"zeta": daemon.base_port, "alpha": daemon.base_port + 1}
         eventually(lambda: (daemon.state / "fleet.toml.1").exists() and len(_units(daemon)) == 2)

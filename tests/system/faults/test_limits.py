@@ -66,7 +66,7 @@ def test_row_09_a_fork_bomb_is_held_by_its_agents_limit_and_ends_with_it(daemon:
         with watching(daemon, touched=["stub"]) as watch:
             agent = daemon.units()["stub"]
             stub.give("explode")
-            eventually(lambda: len(family(daemon)) > calm + PIDS // 2)
+            eventually(lambda: len(family(daemon)) > calm + PIDS // 2, why="no bomb")
             most = 0
             until = time.monotonic() + 3
             while time.monotonic() < until:
@@ -74,7 +74,7 @@ def test_row_09_a_fork_bomb_is_held_by_its_agents_limit_and_ends_with_it(daemon:
                 assert daemon.chat(daemon.row("bystander")["port"]) == "Hello from Bystander"
             assert most <= calm + PIDS
             add_agent(daemon.agents, "Newcomer")
-            eventually(lambda: "newcomer" in daemon.units())
+            eventually(lambda: "newcomer" in daemon.units(), why="nobody else can start")
             assert daemon.units()["stub"] == agent, "its own limit, its own affair"
             os.kill(agent, signal.SIGKILL)
             daemon.wait_for("stub", phase="running", restarts=1)

@@ -233,7 +233,7 @@ def test_row_26_a_closed_output_or_a_stopped_reader_leads_to_no_deadlock(
     go = tmp_path / "go"
     add_talker(daemon, "Closes", CLOSES)
     add_talker(daemon, "Fills", FILLS.format(go=str(go)))
-    with running(daemon), watching(daemon, touched={"other"}) as watch:
+    with running(daemon), watching(daemon, {"other"}, handed_over={"other"}) as watch:
         port = daemon.row("fills")["port"]
         stopped = pid_of(daemon, who)
         with watch.daemon_away():

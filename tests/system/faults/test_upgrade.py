@@ -1,5 +1,7 @@
 """Row 44: a release goes on with what every older one left, and leaves alone what is newer."""
 
+import hashlib
+import json
 import signal
 import sqlite3
 import tomllib
@@ -13,9 +15,15 @@ from atoll_supervisor.cli.codes import Exit
 from tests.fakes.daemon import Daemon, add_agent, eventually, running
 from tests.fakes.holds import rows_of, state_file_is_true, watching
 
-PORTS = {"alpha": 18_471, "beta": 18_472}
-STATES = {
-    "daemon without keeper": """\
+OLDER = {
+    "of a daemon without keeper": ("", {}),
+    "that says the back end": ('default_llm = "demo"\n', {"default_llm": "demo"}),
+}
+"""The forms of fleet.toml so far: more lines, and more that the checksum is of.
+
+Add one with each new form.
+"""
+FROZEN = """\
 version = 1
 checksum = "sha256:0495a5f710df16c217b14ca3d7ba02bbfb602da954d0a2f05c93d9e4ffd41233"
 
@@ -26,22 +34,27 @@ desired = "running"
 [units.beta]
 port = 18472
 desired = "stopped"
-""",
-    "with the back end of agents that name none": """\
-version = 1
-checksum = "sha256:65a96fa28f4269188c8678985f34218cd0a24efc88408c0d41639b622fe2cf1a"
-default_llm = "demo"
+"""
+"""One that a released form has really written, byte for byte."""
 
-[units.alpha]
-port = 18471
-desired = "running"
 
-[units.beta]
-port = 18472
-desired = "stopped"
-""",
-}
-"""fleet.toml as each older form of it was written, byte for byte; add one with each new form."""
+def state(form: str, ports: dict[str, int]) -> str:
+    """As that form was written; the checksum is over JSON with sorted keys."""
+    lines, more = OLDER[form]
+    desired = {"alpha": "running", "beta": "stopped"}
+    units = {slug: {"desired": desired[slug], "port": port} for slug, port in ports.items()}
+    meant = json.dumps({**more, "units": units}, separators=(",", ":"), sort_keys=True)
+    checksum = f"sha256:{hashlib.sha256(meant.encode()).hexdigest()}"
+    tables = (
+        f'[units.{slug}]\nport = {unit["port"]}\ndesired = "{unit["desired"]}"\n'
+        for slug, unit in units.items()
+    )
+    return f'version = 1\nchecksum = "{checksum}"\n{lines}\n' + "\n".join(tables)
+
+
+def test_the_fixtures_are_what_a_release_wrote() -> None:
+    assert state("of a daemon without keeper", {"alpha": 18471, "beta": 18472}) == FROZEN
+
 
 EVENTS = {
     "none": "",
@@ -92,18 +105,19 @@ def newer_events(daemon: Daemon) -> Path:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("events", EVENTS)
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("form", OLDER)
 def test_row_44_the_state_of_older_releases_is_read_and_that_of_newer_ones_refused(
-    daemon: Daemon, state: str, events: str
+    daemon: Daemon, form: str, events: str
 ) -> None:
     saved = daemon.state / "fleet.toml"
-    saved.write_text(STATES[state])
+    ports = {"alpha": daemon.base_port + 7, "beta": daemon.base_port + 3}
+    saved.write_text(state(form, ports))
     if EVENTS[events]:
         fill(daemon.state / "atoll.db", EVENTS[events])
     with running(daemon):
         with watching(daemon) as watch:
             rows = rows_of(daemon)
-            assert {slug: row["port"] for slug, row in rows.items()} == PORTS
+            assert {slug: row["port"] for slug, row in rows.items()} == ports
             assert [row["status"] for row in rows.values()] == ["running", "stopped"]
             told = daemon.run("events").stdout
             assert ("told by an older release" in told) == bool(EVENTS[events])
@@ -116,6 +130,7 @@ def test_row_44_the_state_of_older_releases_is_read_and_that_of_newer_ones_refus
                 daemon.start()
         assert not list(daemon.state.glob("*.broken-*"))
         add_agent(daemon.agents, "Gamma")
+        daemon.post("/api/v1/reload").raise_for_status()
         daemon.wait_for("gamma", phase="running")
         eventually(lambda: "gamma" in tomllib.loads(saved.read_text())["units"])
         assert "[units.alpha]" in (daemon.state / "fleet.toml.1").read_text(), "the one before"
@@ -135,7 +150,7 @@ def refused(daemon: Daemon, newer: Callable[[Daemon], Path], sentence: str) -> N
     assert sentence in done.stderr
     assert "upgrade ATOLL" in done.stderr
     assert path.read_bytes() == written
-    assert daemon.chat(PORTS["alpha"]) == "Hello from Alpha"
+    assert daemon.chat(daemon.base_port + 7) == "Hello from Alpha"
     for name in names:
         (daemon.state / name).unlink(missing_ok=True)
     for name, data in before.items():
