@@ -81,7 +81,16 @@ def _attached(pid: int, log: Path, *wishes: str) -> Iterator[None]:
         assert tracer.poll() is None or not _lives(pid), tracer.communicate()[1]
         yield
     finally:
-        tracer.terminate()
+        _end(tracer)
+
+
+def _end(tracer: subprocess.Popen[bytes]) -> None:
+    """Let go of all that is traced; the kernel does it for one that hangs over a dying process."""
+    tracer.terminate()
+    try:
+        tracer.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        tracer.kill()
         tracer.communicate(timeout=20)
 
 
