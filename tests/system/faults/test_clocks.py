@@ -27,10 +27,8 @@ TIME_NAMESPACE = pytest.mark.skipif(
 
 
 def add_agents(daemon: Daemon) -> None:
-    """Made by exec: libfaketime has a lock that forked processes would share."""
     for slug in AGENTS:
-        keys = '[deployment]\nhealth_check_interval = 1\nspawn = "exec"\n'
-        add_agent(daemon.agents, slug, keys)
+        add_agent(daemon.agents, slug, "[deployment]\nhealth_check_interval = 1\n")
 
 
 def ask(row: Row, context: object = None) -> object:
