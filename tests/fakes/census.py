@@ -60,13 +60,18 @@ def units(daemon: Daemon) -> dict[int, str]:
 
 
 def leftovers(daemon: Daemon) -> list[str]:
-    """Every process of the fleet that nobody answers for, and every zombie."""
+    """Every process of the fleet that nobody answers for, and every zombie that it has not buried.
+
+    A zombie whose parent is none of ours is another one's to bury: of init, or of a service
+    manager that took it over when our keeper was killed.
+    """
     assert daemon.process is not None
     agents, keeper = set(daemon.units().values()), daemon.keeper
     owned = {daemon.process.pid, keeper, *agents}
     found = family(daemon) | children(daemon.process.pid) | children(keeper)
     found = {pid for pid in found if not (_is_template(pid) and _parent(pid) == keeper)}
     left = [pid for pid in found - owned if _is_over(pid) or not _is_below(pid, agents)]
+    left = [pid for pid in left if not _is_over(pid) or _parent(pid) in found | owned]
     return [_told(pid) for pid in sorted({*left, *filter(_is_over, agents)}) if stat_of(pid)]
 
 
