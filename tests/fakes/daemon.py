@@ -165,12 +165,21 @@ class Daemon:
         return self.get(f"/api/v1/agents/{slug}").raise_for_status().json()
 
     def wait_for(self, slug: str, **fields: object) -> dict[str, object]:
-        """The agent's row once it has these values."""
-        eventually(
-            lambda: self.row(slug).items() >= fields.items(),
-            why=f"{slug} never had {fields}: {self.row(slug)}\n{self.log.read_text()}",
-        )
-        return self.row(slug)
+        """The agent's row once the daemon knows it and it has these values."""
+        answer = self.get(f"/api/v1/agents/{slug}")
+
+        def has_them() -> bool:
+            nonlocal answer
+            answer = self.get(f"/api/v1/agents/{slug}")
+            known = answer.status_code != httpx.codes.NOT_FOUND
+            return known and answer.raise_for_status().json().items() >= fields.items()
+
+        try:
+            eventually(has_them)
+        except AssertionError:
+            told = f"{slug} never had {fields}: {answer.text}\n{self.log.read_text()}"
+            raise AssertionError(told) from None
+        return answer.json()
 
     def chat(self, port: object, content: str = "hi") -> str:
         """One unstreamed answer of the agent on that port."""

@@ -4,7 +4,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from atoll_supervisor.core import events as ev
-from atoll_supervisor.core.adopt import memory_of
 from atoll_supervisor.core.phases import Unit
 from tests.fakes.nature import Action, Child
 
@@ -30,7 +29,7 @@ class Lives:
         child = Child(
             slug=unit.slug,
             generation=generation,
-            memory=memory_of(unit),
+            checksum=unit.spec.checksum if unit.spec else "",
             since=self._world.clock.now,
         )
         self._keeper.children[key] = child
@@ -104,6 +103,7 @@ class Lives:
         self._keeper.sockets.clear()
         self._keeper.watched.clear()
         self._keeper.clients.clear()
+        self._keeper.memories.clear()
         life = self._world.life
         self._world.hold_again()
         for key, child in lost:
@@ -129,7 +129,7 @@ class Lives:
     def _fate(self, child: Child) -> None:
         """Decide how the life of a process goes."""
         luck, happens = self._world.luck, self._world.happens
-        if child.memory.checksum in self._world.bad or happens(luck.crashes_at_start):
+        if child.checksum in self._world.bad or happens(luck.crashes_at_start):
             self._after(0, 0.2, lambda: self.end(child, code=1))
             return
         if happens(luck.never_ready):

@@ -37,7 +37,7 @@ class Child(Struct, kw_only=True, eq=False):
 
     slug: str
     generation: int
-    memory: Memory
+    checksum: str
     since: float
     pid: int | None = None
     ready: bool = False
@@ -58,7 +58,7 @@ class Child(Struct, kw_only=True, eq=False):
             ready=self.ready,
             told=self.told_at is not None,
             gone=self.gone,
-            memory=self.memory,
+            checksum=self.checksum,
         )
 
 
@@ -67,6 +67,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.children: dict[tuple[str, int], Child] = {}
+        self.memories: dict[str, Memory] = {}
         self.sockets: set[str] = set()
         self.clients: dict[str, int] = {}
         self.watched: set[str] = set()
@@ -84,11 +85,12 @@ class Keeper:
         return serves[-1] if serves else None
 
     def to_stay(self) -> dict[str, Child]:
-        """Of each slug the newest process that is ready, lives, and was not told to go."""
+        """Of each slug the newest process that is ready, lives, and was not to go."""
         return {
             child.slug: child
             for child in self.children.values()
             if child.ready and not child.gone and child.told_at is None
+            if child.generation in self.memories[child.slug].stay
         }
 
     def close(self, slug: str) -> None:

@@ -11,6 +11,7 @@ replays a failure that a test has printed, and says how fast it went.
 
 import sys
 import time
+from collections.abc import Iterable
 from random import Random
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 from atoll_supervisor.core import effects as do
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core import fleet as fleets
-from atoll_supervisor.core.adopt import adopt
+from atoll_supervisor.core.adopt import Memory, adopt, memory_of
 from atoll_supervisor.core.fleet import Fleet, Order, Orders
 from atoll_supervisor.core.moves import KILL_AGAIN
 from atoll_supervisor.core.phases import serving
@@ -76,6 +77,7 @@ class World:
         self.clock.run_until(end)
         if self.alive:
             check(self, (*self.fleet.units, *self.schedule.slugs))
+        if self.alive and not self.fleet.closing:  # then what begins is not taken in
             news = reconcile(self.disk.found(), self.fleet.units)
             assert self._looking or not news, f"a second look finds {news}"
 
@@ -144,6 +146,10 @@ class World:
         if len(news) == 1:
             check_step(before, self.fleet, (news[0][0],), orders)
         self._note_admitted(before, orders)
+        if self.happens(self.luck.daemon_dies / 4):
+            self._die()
+            return
+        self._remember({slug for slug, _ in news} | {order.slug for order in orders})
         if not self._perform_all(orders):
             return
         if ended is not None:
@@ -177,6 +183,14 @@ class World:
             self._die()
         return self.alive
 
+    def _remember(self, slugs: Iterable[str]) -> None:
+        """Have the keeper remember what the next daemon has to know."""
+        for slug in slugs:
+            if (unit := self.fleet.units.get(slug)) is None:
+                self.keeper.memories.pop(slug, None)
+            else:
+                self.keeper.memories[slug] = memory_of(unit)
+
     def save(self) -> None:
         """Write the state file, if the disk lets us."""
         if not self.disk.full:
@@ -195,9 +209,9 @@ class World:
         """The next daemon: read the state file, take over what lives, look at the disk."""
         self.alive = True
         self.fleet = Fleet(start_limit=self.schedule.limit, unwanted=self.disk.unwanted)
-        self.spawned.clear()
         staying = self.keeper.to_stay()
-        for slug in sorted({child.slug for child in self.keeper.children.values()}):
+        left = {child.slug for child in self.keeper.children.values()}
+        for slug in sorted(left | self.keeper.memories.keys()):
             self._take_over(slug)
             if not self.alive:
                 return
@@ -210,16 +224,15 @@ class World:
 
     def _take_over(self, slug: str) -> None:
         survivors = tuple(child.survivor() for child in self.keeper.of(slug))
-        before = self.fleet
-        looked = self.happens(0.5)  # a shell may take over before it reads the disk, or after
-        spec = self.disk.good().get(slug) if looked else None
+        memory = self.keeper.memories.get(slug, Memory())
         self.fleet, orders = adopt(
-            before, slug, spec, survivors, self.clock.now, self.random.random()
+            self.fleet, slug, memory, survivors, self.clock.now, self.random.random()
         )
         assert not any(
             isinstance(order.effect, do.Spawn) and order.slug == slug for order in orders
         )
         if self._perform_all(orders):
+            self._remember((slug,))
             check(self, (slug,))
 
     def _restate(self) -> None:
@@ -321,8 +334,8 @@ class World:
 
     def hold_again(self) -> None:
         """Have every socket as it should be."""
-        if self.alive:
-            self._perform_all(fleets.hold_again(self.fleet))
+        if self.alive and self._perform_all(fleets.hold_again(self.fleet)):
+            self._remember(self.fleet.units)
 
 
 def main(seed: int, name: str, seconds: float | None = None) -> int:

@@ -37,12 +37,14 @@ COMMANDS = st.one_of(
     st.builds(p.Signal, TEXT, WHOLE, st.sampled_from(["term", "kill"])),
     st.builds(p.Forget, TEXT, WHOLE),
     st.builds(p.Preload, WHOLE, TEXT, st.lists(TEXT, max_size=3), NAMES, TEXT, TEXT),
+    st.builds(p.Remember, TEXT, ODD),
     st.builds(p.Pass, TEXT),
     st.builds(p.Leave),
 )
 STATES = st.one_of(
     st.builds(p.Welcome, WHOLE, WHOLE, SECONDS),
     st.builds(p.Held, TEXT, TEXT, WHOLE, st.booleans(), WHOLE, st.booleans()),
+    st.builds(p.Remembered, TEXT, ODD),
     st.builds(
         p.Process,
         TEXT,
@@ -57,6 +59,7 @@ STATES = st.one_of(
         since=SECONDS,
         active=SECONDS,
         pid=WHOLE,
+        port=WHOLE,
         in_flight=WHOLE,
         lag_ms=WHOLE,
     ),

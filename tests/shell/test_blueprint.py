@@ -31,16 +31,18 @@ def agent(folder: Path, text: str = "") -> Blueprint:
 
 
 def launched(blueprint: Blueprint) -> Launch:
-    return blueprint.launch(7, "instance", Path("/logs/alpha.log"), 8100, "memo")
+    return blueprint.launch(7, "instance", Path("/logs/alpha.log"), 8100)
 
 
 def test_an_agent_is_forked_with_its_socket_and_knows_who_it_is(tmp_path: Path) -> None:
-    launch = launched(agent(tmp_path, '[llm]\napi_key_env = "KEY"\n'))
+    made = agent(tmp_path, '[llm]\napi_key_env = "KEY"\n')
+    launch = launched(made)
+    assert launch.memo == made.spec.checksum
     manifest = str(tmp_path / "agent.toml")
     options = ["--server", "--port", "8100", "--agent", manifest]
     assert launch.argv == [sys.executable, "-m", "atoll", *options]
     assert (launch.unit, launch.generation, launch.via) == ("alpha", 7, "fork")
-    assert (launch.log, launch.listen, launch.memo) == ("/logs/alpha.log", True, "memo")
+    assert (launch.log, launch.listen) == ("/logs/alpha.log", True)
     assert (launch.cwd, launch.limits) == (str(tmp_path), {})
     assert launch.env["ATOLL_UNIT"] == "alpha"
     assert launch.env["ATOLL_GENERATION"] == "7"
@@ -64,7 +66,7 @@ def test_a_model_host_is_run_on_its_own_socket_and_never_beside_another(tmp_path
     gguf = tmp_path / "tiny.gguf"
     choice = Choice(backend="local", model="tiny", why="test", gguf=gguf)
     host = drafts(tmp_path).host(choice, gguf)
-    launch = host.launch(1, "i", Path("log"), None, "")
+    launch = host.launch(1, "i", Path("log"), None)
     assert (launch.via, launch.listen, launch.limits) == ("exec", False, {})
     assert "atoll.modelhost" in launch.argv
     assert not host.needs_port

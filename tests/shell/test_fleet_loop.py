@@ -17,6 +17,8 @@ from atoll_supervisor.keeper.protocol import (
     Held,
     Launch,
     Process,
+    Remember,
+    Remembered,
     Signal,
     State,
 )
@@ -67,7 +69,7 @@ class Keeper:
 class Fleet:
     """One agent `a` whose first launch was sent."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *left: State) -> None:
         def ignore(*_: object) -> None:
             return
 
@@ -75,7 +77,7 @@ class Fleet:
         self.loop = FleetLoop(machine, HOST, 8099, 8100, folder, Journal(folder / "fleet.toml"))
         self._keepers: list[Keeper] = []
         self.keeper = self.new_keeper()
-        self.loop.adopt(self.keeper.link, ())
+        self.loop.adopt(self.keeper.link, left)
         self.loop.discovered([AGENT])
         self.keeper.tells(Held("a", HOST, 8100, held=True))
 
@@ -92,15 +94,15 @@ class Fleet:
             keeper.close()
 
 
-Make = Callable[[], Fleet]
+Make = Callable[..., Fleet]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Fleet] = []
 
-    def one() -> Fleet:
-        made.append(Fleet(tmp_path))
+    def one(*left: State) -> Fleet:
+        made.append(Fleet(tmp_path, *left))
         return made[-1]
 
     yield one
@@ -112,6 +114,10 @@ def process(stage: str, generation: int = 1) -> Process:
     assert stage in ("launching", "serving")
     known = Process("a", generation, since=time.monotonic(), instance="i")
     return known._replace(stage="serving", pid=4_000_000) if stage == "serving" else known
+
+
+def names(commands: list[Command]) -> list[str]:
+    return [type(command).__name__ for command in commands]
 
 
 def launches(commands: list[Command]) -> list[int]:
@@ -202,6 +208,52 @@ async def test_what_lives_although_it_was_given_up_is_killed(make: Make) -> None
     again.tells(process("serving")._replace(stage="gone", signal="SIGKILL"))
     assert Forget("a", 1) in again.heard()
     assert fleet.loop.row("a").generation != 1 or fleet.loop.row("a").status != "running"
+
+
+async def test_what_is_known_is_remembered_before_anything_that_follows_is_asked_for(
+    make: Make,
+) -> None:
+    """Whenever the daemon dies, the next one counts on from there."""
+    fleet = make()
+    first = names(fleet.keeper.heard())
+    assert first.index("Remember") < first.index("Launch")
+    fleet.serves()
+    fleet.keeper.heard()
+    fleet.keeper.tells(process("serving")._replace(stage="gone", code=1))
+    heard = fleet.keeper.heard()
+    assert names(heard)[0] == "Remember"
+    assert names(heard).index("Launch") < names(heard).index("Forget") or 2 not in launches(heard)
+    assert isinstance(heard[0], Remember)
+    assert '"restarts":1' in heard[0].memo or '"Backoff"' in heard[0].memo
+
+
+async def test_a_daemon_that_comes_into_a_pause_waits_it_out_and_counts_on(make: Make) -> None:
+    fleet = make()
+    for generation in (1, 2):
+        fleet.keeper.tells(process("serving", generation))
+        fleet.keeper.tells(process("serving", generation)._replace(stage="gone", code=1))
+    assert fleet.loop.row("a").phase == "backoff"
+    memos = [one for one in fleet.keeper.heard() if isinstance(one, Remember)]
+    after = make(Held("a", HOST, 8100, held=True), Remembered("a", memos[-1].memo))
+    row, before = after.loop.row("a"), fleet.loop.row("a")
+    assert (row.phase, row.restarts, row.generation) == ("backoff", 1, 2)
+    assert (row.last_exit, row.reason) == (before.last_exit, before.reason)
+    assert launches(after.keeper.heard()) == []
+
+
+async def test_a_memo_of_another_version_is_as_good_as_none(make: Make) -> None:
+    fleet = make(Remembered("a", '{"of": "the future", "generation": []}'))
+    assert launches(fleet.keeper.heard()) == [1]
+
+
+async def test_a_new_keeper_is_told_everything_again(make: Make) -> None:
+    fleet = make()
+    fleet.serves()
+    fleet.loop.hands.lost()
+    other = fleet.new_keeper()
+    fleet.loop.hands.link_to(other.link)
+    fleet.loop.regained()
+    assert "Remember" in names(other.heard())
 
 
 async def test_a_shutdown_that_nobody_obeys_has_an_end(

@@ -56,6 +56,19 @@ def test_a_unit_keeps_its_socket(sockets):
     assert refuses(port)
 
 
+def test_a_port_that_is_given_up_for_another_is_served_by_who_has_it_until_that_goes(sockets):
+    """The process that serves there is told to go when its successor is ready, and not before."""
+    sock = hold(sockets)
+    port = port_of(sock)
+    with listen("127.0.0.1", 0) as free:
+        other = port_of(free)
+    with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as copy:
+        assert port_of(hold(sockets, other)) == other
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            copy.accept()[0].close()
+    assert refuses(port)
+
+
 def test_a_released_port_refuses_at_once(sockets):
     """Even while a copy of the socket is still open somewhere; and it can be bound again."""
     sock = hold(sockets)

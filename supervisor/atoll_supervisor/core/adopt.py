@@ -1,10 +1,11 @@
 """A unit taken over from the daemon before, made as it must have been.
 
 A daemon may be killed at any moment; its processes go on, and the keeper tells
-the next one of them. What the decisions need beyond that (`Memory`) travelled
-with each launch. Nothing is started here that has a live process: from the
-first moment on the unit is an ordinary one, and what has happened to its
-manifest or to its processes meanwhile comes as ordinary events.
+the next one of them. What the decisions need beyond that (`Memory`) was given to
+the keeper whenever it changed, before anything was done that followed from it.
+Nothing is started here: from the first moment on the unit is an ordinary one,
+and what has happened to its manifest or to its processes meanwhile comes as
+ordinary events.
 """
 
 from msgspec import Struct
@@ -16,7 +17,10 @@ from atoll_supervisor.core.draft import Order, Orders
 from atoll_supervisor.core.fleet import Fleet, draft_of, fleet_of
 from atoll_supervisor.core.machine import leave_timer
 from atoll_supervisor.core.phases import (
+    Asleep,
+    Backoff,
     Ended,
+    Failed,
     Leaving,
     Phase,
     Replacing,
@@ -25,6 +29,7 @@ from atoll_supervisor.core.phases import (
     Stopping,
     Then,
     Unit,
+    Waiting,
     generation_of,
     keeps_socket,
     pid_of,
@@ -37,20 +42,30 @@ from atoll_supervisor.core.spec import Policy, UnitSpec
 
 FOUND = "taken over from the daemon before"
 TOLD = "told to go by the daemon before"
+LOST = "its launch was lost with the daemon before"
 
 
-class Memory(Struct, frozen=True):
-    """What is known of a unit at the launch of a process, for the daemon after this one.
+Alone = Asleep | Waiting | Backoff | Failed
+"""What a unit that is wanted can be without a process."""
 
-    `policy` is for a manifest that cannot be read at that time. Times are of the
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What is known of a unit, for the daemon after this one.
+
+    `stay` are the generations of the processes that were not to go, and `alone` is
+    where the unit is if none of them is found. `checksum` and `policy` are those of
+    its manifest, which may be another one or broken by then. Times are of the
     monotonic clock, which goes on while daemons come and go.
     """
 
-    checksum: str = ""
+    generation: int = 0
+    stay: tuple[int, ...] = ()
     restarts: int = 0
     history: History = CLEAN
     ended: Ended | None = None
+    checksum: str = ""
     policy: Policy = Policy()
+    alone: Alone | None = None
 
 
 class Survivor(Struct, frozen=True, kw_only=True):
@@ -58,7 +73,8 @@ class Survivor(Struct, frozen=True, kw_only=True):
 
     `pid` is None while its launch is not confirmed. `told` means that it was
     told to go. One that is `gone` has ended since; its `Exited` (or
-    `SpawnFailed`) is posted after the adoption.
+    `SpawnFailed`) is posted after the adoption. `checksum` is that of the manifest
+    it was launched with.
     """
 
     generation: int
@@ -67,7 +83,7 @@ class Survivor(Struct, frozen=True, kw_only=True):
     ready: bool = False
     told: bool = False
     gone: bool = False
-    memory: Memory = Memory()
+    checksum: str = ""
 
 
 class _Roles(Struct):
@@ -79,69 +95,92 @@ class _Roles(Struct):
 
 
 def memory_of(unit: Unit) -> Memory:
-    """What to give along with a launch of the unit."""
-    checksum = unit.spec.checksum if unit.spec else ""
-    return Memory(checksum, unit.restarts, unit.history, unit.ended, policy_of(unit))
+    """What to have the keeper remember of the unit."""
+    return Memory(
+        generation=unit.generation,
+        stay=_stay(unit.phase),
+        restarts=unit.restarts,
+        history=unit.history,
+        ended=unit.ended,
+        checksum=unit.spec.checksum if unit.spec else "",
+        policy=policy_of(unit),
+        alone=_alone(unit.phase),
+    )
+
+
+def _stay(phase: Phase) -> tuple[int, ...]:
+    match phase:
+        case Starting(generation=one) | Running(generation=one):
+            return (one,)
+        case Replacing(old=old, new=new):
+            return (old.generation, new.generation)
+        case _:
+            return ()
+
+
+def _alone(phase: Phase) -> Alone | None:
+    """A process that is nowhere to be found is one whose launch was lost."""
+    match phase:
+        case Asleep() | Waiting() | Backoff() | Failed():
+            return phase
+        case Starting(since=since) | Running(since=since) | Replacing(old=Running(since=since)):
+            return Waiting(since, LOST)
+        case _:
+            return None
 
 
 def adopt(
     fleet: Fleet,
     slug: str,
-    spec: UnitSpec | None,
+    memory: Memory,
     survivors: tuple[Survivor, ...],
     now: float,
     jitter: float,
 ) -> tuple[Fleet, Orders]:
-    """Take the processes of one unit over; `spec` is what was found on disk, None if nothing.
+    """Take over what is left of one unit: what is known of it, and its processes if any live.
 
-    A unit that the fleet has already, or of which nothing survived, is left
-    alone. A manifest that is another than the newest process was launched with
-    is news: post it as `SpecAccepted` afterwards, as `reconcile` says; and if
-    there is none, `Removed`.
+    A unit that the fleet has already is left alone. What is on disk by now is
+    news: post it afterwards, as `reconcile` says.
     """
-    if slug in fleet.units or not survivors:
+    if slug in fleet.units:
         return fleet, ()
     draft = draft_of(fleet, now, lambda: jitter)
-    unit, effects = _revived(draft.born(slug), spec, survivors, now, jitter)
+    unit, effects = _revived(draft.born(slug), memory, survivors, now, jitter)
     draft.put(unit)
     draft.orders += [Order(slug, effect) for effect in effects]
-    draft.admit()
     return fleet_of(draft), tuple(draft.orders)
 
 
 def _revived(
-    unit: Unit, spec: UnitSpec | None, survivors: tuple[Survivor, ...], now: float, jitter: float
+    unit: Unit, memory: Memory, survivors: tuple[Survivor, ...], now: float, jitter: float
 ) -> moves.Step:
-    newest = max(survivors, key=lambda one: one.generation)
-    memory = newest.memory
-    roles = _roles(unit, survivors)
-    up = roles.starts or roles.serves or newest  # what it runs is what its manifest is held to be
-    known = spec or UnitSpec(slug=unit.slug, name=unit.slug, checksum="", policy=memory.policy)
+    roles = _roles(unit, memory, survivors)
+    up = roles.starts or roles.serves  # what it runs is what its manifest is held to be
+    checksum = up.checksum if up else memory.checksum
     unit = replace(
         unit,
-        spec=replace(known, checksum=up.memory.checksum),
-        generation=newest.generation,
+        spec=UnitSpec(slug=unit.slug, name=unit.slug, checksum=checksum, policy=memory.policy),
+        generation=max(unit.generation, memory.generation, *(it.generation for it in survivors)),
         history=memory.history,
         restarts=memory.restarts,
         ended=memory.ended,
     )
     unit, farewells = _sent_off(unit, roles, now)
-    unit = replace(unit, phase=_phase(unit, roles, now))
-    return unit, (
-        do.HoldSocket() if keeps_socket(unit.phase) else do.ReleaseSocket(),
-        *farewells,
-        *_timers(unit, now, jitter),
-        _record(unit),
-    )
+    phase = _phase(unit, roles, memory, now)
+    if phase is None:  # at rest: its manifest begins it anew
+        return replace(unit, spec=None), (do.ReleaseSocket(),)
+    unit = replace(unit, phase=phase)
+    return unit, (*_socket(phase), *farewells, *_timers(unit, now, jitter), _record(unit))
 
 
-def _roles(unit: Unit, survivors: tuple[Survivor, ...]) -> _Roles:
+def _roles(unit: Unit, memory: Memory, survivors: tuple[Survivor, ...]) -> _Roles:
     """The newest that is ready serves, a newer one starts, and all others leave.
 
     One that has ended meanwhile has its place only if it is the newest: else
     its successor was on its way already.
     """
-    wanted = tuple(one for one in survivors if not one.told) if unit.wanted else ()
+    stay = (one for one in survivors if _is_to_stay(one, memory)) if unit.wanted else ()
+    wanted = tuple(stay)
     newest = max(wanted, key=lambda one: one.generation, default=None)
     ready = [one for one in wanted if _is_ready(one) and not one.gone]
     serves = max(ready, key=lambda one: one.generation, default=None)
@@ -150,6 +189,11 @@ def _roles(unit: Unit, survivors: tuple[Survivor, ...]) -> _Roles:
         serves = newest
     leave = tuple(one for one in survivors if one is not serves and one is not starts)
     return _Roles(serves, starts, leave)
+
+
+def _is_to_stay(one: Survivor, memory: Memory) -> bool:
+    """Whether nobody has told it to go, or was about to when the daemon died."""
+    return not one.told and (one.generation in memory.stay or one.generation > memory.generation)
 
 
 def _is_ready(one: Survivor) -> bool:
@@ -172,22 +216,34 @@ def _sent_off(unit: Unit, roles: _Roles, now: float) -> moves.Step:
     return unit, effects
 
 
-def _phase(unit: Unit, roles: _Roles, now: float) -> Phase:
+def _phase(unit: Unit, roles: _Roles, memory: Memory, now: float) -> Phase | None:
     serves = _serving(roles.serves, now) if roles.serves else None
     starts = _starting(roles.starts, unit, now) if roles.starts else None
     if serves and starts:
         return Replacing(replace(serves, renew=FOUND), starts)
-    return serves or starts or Stopping(now, _then(unit), unit.leaving[-1].reason)
+    if serves or starts:
+        return serves or starts
+    if memory.alone is None or not unit.wanted:
+        return Stopping(now, _then(unit), unit.leaving[-1].reason) if unit.leaving else None
+    if isinstance(memory.alone, Asleep) and unit.leaving:  # their ends are yet to be told again
+        return Stopping(now, "sleep", memory.alone.reason)
+    return memory.alone
+
+
+def _socket(phase: Phase) -> tuple[do.Effect, ...]:
+    if isinstance(phase, Asleep):
+        return do.HoldSocket(), do.WatchSocket()
+    return (do.HoldSocket() if keeps_socket(phase) else do.ReleaseSocket(),)
 
 
 def _serving(one: Survivor, now: float) -> Running:
     pid = one.pid or 0
-    return Running(one.generation, pid, one.since, used=now, checksum=one.memory.checksum)
+    return Running(one.generation, pid, one.since, used=now, checksum=one.checksum)
 
 
 def _starting(one: Survivor, unit: Unit, now: float) -> Starting:
     deadline = now + policy_of(unit).start_timeout
-    return Starting(one.generation, now, deadline, one.pid, checksum=one.memory.checksum)
+    return Starting(one.generation, now, deadline, one.pid, checksum=one.checksum)
 
 
 def _then(unit: Unit) -> Then:
@@ -205,6 +261,8 @@ def _timers(unit: Unit, now: float, jitter: float) -> tuple[do.Effect, ...]:
             effects += moves.start_timers(new)
         case Replacing(new=new):
             effects += moves.start_timers(new)
+        case Backoff(until=float() as until) | Failed(retry_at=float() as until):
+            effects += (do.Arm("backoff", max(now, until), unit.generation),)
         case _:
             pass
     return effects + leave_timer(replace(unit, leaving=()), unit)

@@ -33,14 +33,14 @@ class Stopped(Struct, frozen=True):
     reason: str
 
 
-class Asleep(Struct, frozen=True):
+class Asleep(Struct, frozen=True, tag=True):
     """No process, the socket held: the first client to come wakes it (scale to zero)."""
 
     since: float
     reason: str
 
 
-class Waiting(Struct, frozen=True):
+class Waiting(Struct, frozen=True, tag=True):
     """To be started as soon as its dependencies and the start limit allow."""
 
     since: float
@@ -97,14 +97,14 @@ class Stopping(Struct, frozen=True):
     reason: str
 
 
-class Backoff(Struct, frozen=True):
+class Backoff(Struct, frozen=True, tag=True):
     """No process until `until`; then it is started again."""
 
     until: float
     reason: str
 
 
-class Failed(Struct, frozen=True):
+class Failed(Struct, frozen=True, tag=True):
     """The restart budget is spent; `retry_at` is None when the policy forbids a retry."""
 
     reason: str

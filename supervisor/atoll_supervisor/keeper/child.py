@@ -65,6 +65,10 @@ class Child:
         """Whether it has ended, or could not be started."""
         return self._state.stage == "gone"
 
+    def listens(self, port: int) -> None:
+        """It is to be given the socket on this port."""
+        self._state = self._state._replace(port=port)
+
     def at_gate(self, started: Started, wiring: Wiring) -> None:
         """It was forked by us: put it into its cage and let it become the program."""
         self._adopt(started.pinned, wiring)

@@ -52,6 +52,7 @@ class Keeper:
         )
         self._around = Around(self._lives, Beats(self._loop), self._tell_child)
         self._children: dict[tuple[str, int], Child] = {}
+        self._memos: dict[str, str] = {}
         self._pumps: dict[tuple[str, str], Pump] = {}
         self._leaving = False
         self._lonely_since = self._since
@@ -105,6 +106,8 @@ class Keeper:
                     child.signal(how)
             case p.Forget(unit, generation):
                 self._forget(unit, generation)
+            case p.Remember(unit, memo):
+                self._remember(unit, memo)
             case p.Preload():
                 self._templates.preload(command)
             case p.Leave():
@@ -121,6 +124,8 @@ class Keeper:
             self._tell_socket(unit)
         for child in self._children.values():
             self._tell_child(child)
+        for unit in self._memos:
+            self._tell_memo(unit)
         self._tell_template()
         self._link.tell(("synced",), lambda: Packet(p.Synced()))
 
@@ -147,6 +152,14 @@ class Keeper:
             for key in [key for key in self._pumps if key[0] == unit]:
                 self._pumps.pop(key).close()
 
+    def _remember(self, unit: str, memo: str) -> None:
+        if not memo:
+            self._memos.pop(unit, None)
+        elif len(memo.encode(errors="replace")) > MAX_MEMO:
+            self._complain(f"the memo of {unit} is longer than {MAX_MEMO} bytes; kept the last")
+        else:
+            self._memos[unit] = memo
+
     def _pump(self, unit: str, log: str) -> Pump:
         key = (unit, log)
         if key not in self._pumps:
@@ -166,6 +179,11 @@ class Keeper:
 
     def _tell_socket(self, unit: str) -> None:
         self._link.tell(("held", unit), lambda: Packet(self._sockets.state(unit)))
+
+    def _tell_memo(self, unit: str) -> None:
+        self._link.tell(
+            ("memo", unit), lambda: Packet(p.Remembered(unit, self._memos.get(unit, "")))
+        )
 
     def _tell_template(self) -> None:
         self._link.tell(("template",), lambda: Packet(self._templates.state))

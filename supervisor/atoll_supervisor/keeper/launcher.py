@@ -9,6 +9,7 @@ from atoll_supervisor.keeper.asking import Request
 from atoll_supervisor.keeper.child import Child
 from atoll_supervisor.keeper.eventloop import Complain
 from atoll_supervisor.keeper.mark import new_mark
+from atoll_supervisor.keeper.sockets import port_of
 from atoll_supervisor.keeper.start import (
     CHANNEL_FD,
     LISTEN_FD,
@@ -69,6 +70,7 @@ class Launcher(NamedTuple):
         sock = self.socket_of(child.order.unit)
         if sock is None:
             raise OSError(9, "no socket is held for it")
+        child.listens(port_of(sock))
         return [sock.fileno()]
 
     def _program(self, child: Child, wiring: Wiring) -> Program:

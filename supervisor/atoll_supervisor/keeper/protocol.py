@@ -101,6 +101,13 @@ class Forget(NamedTuple):
     generation: int
 
 
+class Remember(NamedTuple):
+    """Keep this of the unit for the daemon after this one; "" drops what was kept."""
+
+    unit: str
+    memo: str
+
+
 class Preload(NamedTuple):
     """Start a template; it takes the place of the one there is as soon as it is ready.
 
@@ -147,10 +154,18 @@ class Held(NamedTuple):
     waiting: bool = False
 
 
+class Remembered(NamedTuple):
+    """What a daemon has had remembered of a unit; told once, to a daemon that has just come."""
+
+    unit: str
+    memo: str
+
+
 class Process(NamedTuple):
     """One process of a unit, from the `Launch` until the daemon says `Forget`.
 
-    `pid` is 0 until it is known. `via` is how it was really started. `asked` is
+    `pid` is 0 until it is known. `via` is how it was really started. `port` is that of
+    the socket it was given, 0 without one. `asked` is
     the strongest signal the daemon has sent, "term" or "kill". `channel` tells that it beats, so
     that silence means something; `silent` is how long it has not, in seconds, 0
     while it does. `active` is when it last had a request, 0 for never.
@@ -165,6 +180,7 @@ class Process(NamedTuple):
     stage: Stage = "launching"
     pid: int = 0
     via: Via = "exec"
+    port: int = 0
     since: float = 0.0
     asked: str = ""
     channel: bool = False
@@ -199,5 +215,7 @@ class Synced(NamedTuple):
     """Every state has been sent."""
 
 
-Command = Hello | Listen | Close | Watch | Launch | Signal | Forget | Preload | Pass | Leave
-State = Welcome | Held | Process | Template | Synced
+Command = (
+    Hello | Listen | Close | Watch | Launch | Signal | Forget | Remember | Preload | Pass | Leave
+)
+State = Welcome | Held | Remembered | Process | Template | Synced

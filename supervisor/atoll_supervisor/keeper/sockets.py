@@ -49,7 +49,10 @@ class Sockets:
         return self._states.get(unit) or Held(unit, "", 0, held=False)
 
     def hold(self, unit: str, host: str, port: int) -> None:
-        """Bind the unit's socket unless that port is held already."""
+        """Bind the unit's socket unless that port is held already.
+
+        A process that serves on another port does so until it is told to go.
+        """
         sock = self._sockets.get(unit)
         if sock is None or port not in (0, port_of(sock)):
             try:
@@ -59,7 +62,7 @@ class Sockets:
                 self._states[unit] = Held(unit, host, port, held=False, errno=code or errno.EIO)
                 self._changed(unit)  # also when it was the same before: it was tried again
                 return
-            self._drop(unit)
+            self._let_go(unit)
             self._sockets[unit] = sock = fresh
         self._tell(Held(unit, host, port_of(sock), held=True, waiting=self.state(unit).waiting))
 
@@ -99,10 +102,14 @@ class Sockets:
 
     def _drop(self, unit: str) -> None:
         """The shutdown reaches copies in other processes too: none can keep the port open."""
-        self._unwatch(unit)
-        if sock := self._sockets.pop(unit, None):
+        if sock := self._sockets.get(unit):
             with suppress(OSError):  # it is closed below all the same
                 sock.shutdown(socket.SHUT_RDWR)
+        self._let_go(unit)
+
+    def _let_go(self, unit: str) -> None:
+        self._unwatch(unit)
+        if sock := self._sockets.pop(unit, None):
             sock.close()
 
     def _tell(self, state: Held) -> None:

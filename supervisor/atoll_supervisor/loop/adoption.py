@@ -1,20 +1,46 @@
-"""From what the keeper tells of processes to what the core takes over (`core.adopt`)."""
+"""From what the keeper tells to what the core takes over (`core.adopt`), and the other way."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
 from atoll_supervisor.core.adopt import Memory, Survivor, memory_of
 from atoll_supervisor.core.phases import Unit
-from atoll_supervisor.keeper.protocol import Process, State
+from atoll_supervisor.keeper.protocol import Process, Remember, Remembered, State
 from atoll_supervisor.loop.news import was_ready
 
 Survivors = dict[str, tuple[Survivor, ...]]
 
 
-def memo_of(unit: Unit) -> str:
-    """What a launch of the unit carries for the daemon after this one."""
-    return msgspec.json.encode(memory_of(unit)).decode()
+class Remembering:
+    """Has the keeper remember what is known of each unit, and tells it nothing twice."""
+
+    def __init__(self, send: Callable[[Remember], None]) -> None:
+        self._send = send
+        self._told: dict[str, Memory] = {}
+
+    def tell(self, slugs: Collection[str], units: Mapping[str, Unit]) -> None:
+        """Tell what has become of these units; one that is no more is forgotten."""
+        for slug in slugs:
+            unit = units.get(slug)
+            if unit is None:
+                if self._told.pop(slug, None) is not None:
+                    self._send(Remember(slug, ""))
+                continue
+            memory = memory_of(unit)
+            if self._told.get(slug) != memory:
+                self._told[slug] = memory
+                self._send(Remember(slug, msgspec.json.encode(memory).decode()))
+
+    def again(self, units: Mapping[str, Unit]) -> None:
+        """Tell all, to a keeper that may have missed something."""
+        self._told.clear()
+        self.tell(units, units)
+
+
+def memories_of(states: Iterable[State]) -> dict[str, Memory]:
+    """What the keeper remembers, by unit."""
+    return {state.unit: _memory(state.memo) for state in states if isinstance(state, Remembered)}
 
 
 def survivors_of(states: Iterable[State]) -> Survivors:
@@ -34,12 +60,12 @@ def _survivor(state: Process) -> Survivor:
         ready=was_ready(state),
         told=bool(state.asked),
         gone=state.stage == "gone",
-        memory=_memory(state.memo),
+        checksum=state.memo,
     )
 
 
 def _memory(memo: str) -> Memory:
-    """What the launch carried; one of another version that cannot be read is as good as none."""
+    """One of another version that cannot be read is as good as none."""
     try:
         return msgspec.json.decode(memo, type=Memory)
     except msgspec.MsgspecError:

@@ -16,7 +16,7 @@ from atoll.config.names import name_fault, slug_of, without_tag
 from atoll.config.suggest import did_you_mean
 from atoll.errors import NotFound
 from atoll_supervisor.core import events as ev
-from atoll_supervisor.core.adopt import adopt
+from atoll_supervisor.core.adopt import Memory, adopt
 from atoll_supervisor.core.effects import Record, Spawn
 from atoll_supervisor.core.fleet import Fleet, Orders, hold_again, shut_down, steps, unwanted
 from atoll_supervisor.core.phases import (
@@ -32,7 +32,7 @@ from atoll_supervisor.core.reconcile import Broken, reconcile
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.core.view import Clock
 from atoll_supervisor.keeper.protocol import State
-from atoll_supervisor.loop.adoption import memo_of, survivors_of
+from atoll_supervisor.loop.adoption import Remembering, memories_of, survivors_of
 from atoll_supervisor.loop.hands import Ears, Hands, News
 from atoll_supervisor.loop.port_table import PortTable
 from atoll_supervisor.loop.rows import Rows
@@ -85,8 +85,9 @@ class FleetLoop:
         self._taken_over = False
         self._waiters = Waiters()
         ports = PortTable(base_port, known, api_port, self._ports_moved)
-        ears = Ears(self.post, machine.tell, machine.note, self._memo)
+        ears = Ears(self.post, machine.tell, machine.note)
         self.hands = Hands(host, ports, logs, ears)
+        self._remembering = Remembering(self.hands.send)
         self._rows = Rows(host, self.hands)
         saved = None if recovered.warnings else recovered.record
         self._saving = Saving(journal, saved, self._record, machine.note)
@@ -107,15 +108,19 @@ class FleetLoop:
                 self._happen(batch)
         finally:
             self._at_work = False
+        self.hands.acknowledge()
 
     def adopt(self, link: KeeperLink, states: Sequence[State]) -> None:
         """Take over, from the keeper behind `link`, what an earlier daemon left with it."""
         self._taken_over = True
         misplaced = self.hands.adopt(link, states)
-        for slug, survivors in survivors_of(states).items():
+        memories, survivors = memories_of(states), survivors_of(states)
+        for slug in sorted(memories.keys() | survivors.keys()):
+            known, left = memories.get(slug, Memory()), survivors.get(slug, ())
             now, luck = self._machine.now(), self._machine.luck()
-            self._fleet, orders = adopt(self._fleet, slug, None, survivors, now, luck)
+            self._fleet, orders = adopt(self._fleet, slug, known, left, now, luck)
             self._perform(orders)
+        self._remembering.again(self._fleet.units)
         self.hands.told(states)
         cause = "the daemon has another address than before"
         self.post((slug, ev.RestartAsked(cause)) for slug in misplaced if self._is_up(slug))
@@ -136,6 +141,11 @@ class FleetLoop:
     def attached(self) -> None:
         """Have a new keeper hold what the lost one held."""
         self._perform(hold_again(self._fleet))
+
+    def regained(self) -> None:
+        """Have the keeper remember what it may have missed, and go on."""
+        self._remembering.again(self._fleet.units)
+        self.resume()
 
     def resume(self) -> None:
         """Launch what waited for a keeper, or for the first look; close what is nobody's."""
@@ -236,8 +246,9 @@ class FleetLoop:
     def _happen(self, batch: Sequence[News]) -> None:
         machine = self._machine
         self._fleet, orders = steps(self._fleet, batch, machine.now(), machine.luck)
-        self._perform(orders)
         concerned = {slug for slug, _ in batch} | {order.slug for order in orders}
+        self._remembering.tell(concerned, self._fleet.units)  # before anything that follows
+        self._perform(orders)
         self._waiters.look(concerned, self._fleet.units)
         if any(isinstance(event, ev.Wish | ev.Manifest) for _, event in batch):
             self._saving.mark()
@@ -294,9 +305,6 @@ class FleetLoop:
         """Whether it serves or starts: one that stops is not to be kept from it."""
         unit = self._fleet.units.get(slug)
         return unit is not None and isinstance(unit.phase, Starting | Running | Replacing)
-
-    def _memo(self, slug: str) -> str:
-        return memo_of(self._fleet.units[slug])
 
     def _clock(self) -> Clock:
         return Clock(self._machine.now(), self._machine.epoch())

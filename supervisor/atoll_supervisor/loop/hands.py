@@ -10,27 +10,26 @@ from msgspec import Struct
 
 from atoll_supervisor.core import effects as do
 from atoll_supervisor.core import events as ev
-from atoll_supervisor.core.view import Seen
 from atoll_supervisor.keeper.protocol import (
     Command,
     Forget,
     Held,
     How,
     Process,
+    Remembered,
     Signal,
     State,
     Synced,
     Template,
     Welcome,
 )
-from atoll_supervisor.loop.holding import Holding
+from atoll_supervisor.loop.holding import Holding, sockets_of
 from atoll_supervisor.loop.news import news, taken_over, unheard, used
 from atoll_supervisor.loop.port_table import PortTable
 from atoll_supervisor.loop.probing import Probing
 from atoll_supervisor.loop.timers import Timers
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.keeper_link import KeeperLink
-from atoll_supervisor.shell.own_port import UNIT as OWN_PORT
 from atoll_supervisor.shell.stats import Sampler
 
 KEEPER_LOST = "the keeper was lost"
@@ -39,12 +38,11 @@ News = tuple[str, ev.Event]
 
 
 class Ears(Struct, frozen=True):
-    """Whom the hands tell what, and whom they ask for a unit's memo; a note's unit comes second."""
+    """Whom the hands tell what; a note's unit comes second."""
 
     post: Callable[[Iterable[News]], None]
     record: Callable[[str, do.Record], object]
     note: Callable[[str, str], object]
-    memo: Callable[[str], str]
 
 
 class Hands:
@@ -66,6 +64,7 @@ class Hands:
         self._processes: dict[str, dict[int, Process]] = {}
         self._learned = False
         self._unsent: list[tuple[str, int]] = []
+        self._ended: list[Forget] = []
 
     # The keeper
 
@@ -85,7 +84,7 @@ class Hands:
                 known = taken_over(state)
                 self._processes.setdefault(state.unit, {})[state.generation] = known
                 self._sample(state.unit)
-        held = [state for state in _sockets(states) if state.held]
+        held = [state for state in sockets_of(states) if state.held]
         self.ports.keep({state.unit: state.port for state in held})
         return tuple(state.unit for state in held if not self._holding.adopt(state))
 
@@ -121,7 +120,7 @@ class Hands:
                 case Template():
                     self.template = state
                     self.template_told.set()
-                case Welcome() | Synced():
+                case Welcome() | Remembered() | Synced():
                     pass
                 case _:
                     assert_never(state)
@@ -154,7 +153,7 @@ class Hands:
         self.told(states)
         self._end(lambda state: (state.unit, state.generation) in lost, "its launch was lost")
         self._holding.again()
-        self._holding.disown(_sockets(states))
+        self._holding.disown(sockets_of(states))
 
     def bury(self) -> None:
         """Tell the ends of all that died with a keeper."""
@@ -176,6 +175,11 @@ class Hands:
             if which(state)
         ]
         self.told(ends)
+
+    def acknowledge(self) -> None:
+        """Tell the keeper that every end it has told was taken in, and what follows remembered."""
+        while self._ended:
+            self.send(self._ended.pop())
 
     def send(self, command: Command) -> None:
         """Send a command; without a keeper there is nothing that it could be for."""
@@ -222,6 +226,11 @@ class Hands:
     def process(self, slug: str, generation: int | None) -> Process | None:
         """The last that the keeper told of a process."""
         return self._processes.get(slug, {}).get(generation or 0)
+
+    def port_of(self, slug: str, generation: int) -> int | None:
+        """The port that this process listens on, else the one that the next will have."""
+        state = self.process(slug, generation)
+        return (state.port if state else 0) or self.ports.port_of(slug)
 
     def is_forked(self, slug: str) -> bool:
         """Whether the unit's processes are made from the template."""
@@ -274,9 +283,9 @@ class Hands:
         if self._link is None:
             self._unsent.append((slug, generation))
             return
-        blueprint, port, memo = self.blueprints[slug], self.ports.port_of(slug), self._ears.memo
+        blueprint, port = self.blueprints[slug], self.ports.port_of(slug)
         instance = secrets.token_hex(16)
-        self._link.send(blueprint.launch(generation, instance, self.log_of(slug), port, memo(slug)))
+        self._link.send(blueprint.launch(generation, instance, self.log_of(slug), port))
         # A keeper that dies before it tells of the launch still owes the core its end.
         launched = self._processes.setdefault(slug, {})
         launched.setdefault(generation, Process(slug, generation))
@@ -287,7 +296,7 @@ class Hands:
     def _probe(self, slug: str, generation: int) -> None:
         state, blueprint = self.process(slug, generation), self.blueprints.get(slug)
         if state is not None and blueprint is not None:
-            address = blueprint.address(self._host, self.ports.port_of(slug))
+            address = blueprint.address(self._host, self.port_of(slug, generation))
             instance = state.instance if blueprint.needs_port else ""
             self._probing.start((slug, generation), address, instance)
 
@@ -307,7 +316,7 @@ class Hands:
 
     def _gone(self, slug: str, generation: int) -> None:
         self._probing.end((slug, generation))
-        self.send(Forget(slug, generation))
+        self._ended.append(Forget(slug, generation))
         processes = self._processes[slug]
         del processes[generation]
         if not processes:
@@ -331,19 +340,3 @@ class Hands:
 
     def _moved(self, slug: str, why: str) -> None:
         self._ears.note(why, slug)
-
-    def seen(self, slug: str, generation: int | None) -> Seen:
-        """What is known of the unit's process of this generation without asking it."""
-        state, usage = self.process(slug, generation), self.sampler.snapshot.get(slug)
-        return Seen(
-            instance_id=state.instance or None if state else None,
-            in_flight=state.in_flight if state and state.channel else None,
-            cpu_percent=usage.cpu_percent if usage else None,
-            rss_bytes=usage.rss_bytes if usage else None,
-            limits=state.limits if state else {},
-        )
-
-
-def _sockets(states: Iterable[State]) -> list[Held]:
-    """The units' sockets among all that a keeper tells."""
-    return [state for state in states if isinstance(state, Held) and state.unit != OWN_PORT]

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterable
 from msgspec import Struct
 
 from atoll.adapters.listening import port_holder
-from atoll_supervisor.keeper.protocol import Close, Command, Held, Listen, Watch
+from atoll_supervisor.keeper.protocol import Close, Command, Held, Listen, State, Watch
 from atoll_supervisor.loop.port_table import PortTable
+from atoll_supervisor.shell.own_port import UNIT as OWN_PORT
 
 Send = Callable[[Command], None]
 Settled = Callable[[str, int, str], None]
@@ -182,3 +183,8 @@ def _fault(state: Held, holder: str) -> str:
     if state.errno == errno.EADDRINUSE:
         return f"port {state.port} is in use{holder}"
     return f"cannot listen on port {state.port}: {os.strerror(state.errno)}"
+
+
+def sockets_of(states: Iterable[State]) -> list[Held]:
+    """The units' sockets among all that a keeper tells."""
+    return [state for state in states if isinstance(state, Held) and state.unit != OWN_PORT]

@@ -103,7 +103,7 @@ class Keeping:
             self._fleet.hands.link_to(found.link)
             self.begin(found)
             self._fleet.attached()
-        self._fleet.resume()
+        self._fleet.regained()
 
     async def _bury(self) -> None:
         """The keeper is dead, and the kernel kills its processes with it: wait for that."""

@@ -48,8 +48,9 @@ class Rows:
 
     def row(self, unit: Unit, clock: Clock) -> Row:
         """One unit's row as it is at this moment."""
-        seen = self._hands.seen(unit.slug, generation_of(unit))
-        port, offset = self._hands.ports.port_of(unit.slug), clock.epoch - clock.monotonic
+        generation = generation_of(unit)
+        seen, offset = self._seen(unit.slug, generation), clock.epoch - clock.monotonic
+        port = self._hands.port_of(unit.slug, generation)
         made = self._made.get(unit.slug)
         if made is None or not _fits(made, unit, seen, port, offset):
             made = _Made(row_of(unit, seen, clock, self._host, port), unit, seen, port, offset)
@@ -58,6 +59,17 @@ class Rows:
         if running is None:
             return made.row
         return replace(made.row, uptime_s=round(clock.monotonic - running.since, 3))
+
+    def _seen(self, slug: str, generation: int) -> Seen:
+        """What is known of the unit's process of this generation without asking it."""
+        state, usage = self._hands.process(slug, generation), self._hands.sampler.snapshot.get(slug)
+        return Seen(
+            instance_id=state.instance or None if state else None,
+            in_flight=state.in_flight if state and state.channel else None,
+            cpu_percent=usage.cpu_percent if usage else None,
+            rss_bytes=usage.rss_bytes if usage else None,
+            limits=state.limits if state else {},
+        )
 
 
 def _fits(made: _Made, unit: Unit, seen: Seen, port: int | None, offset: float) -> bool:

@@ -32,10 +32,11 @@ class Blueprint(Struct, frozen=True, kw_only=True):
         """Whether the keeper holds a TCP socket for it."""
         return self.socket is None
 
-    def launch(
-        self, generation: int, instance: str, log: Path, port: int | None, memo: str
-    ) -> Launch:
-        """The process of one generation; the keeper adds what it passes (`keeper.ground`)."""
+    def launch(self, generation: int, instance: str, log: Path, port: int | None) -> Launch:
+        """The process of one generation; the keeper adds what it passes (`keeper.ground`).
+
+        Its memo is the checksum of the manifest, for the daemon that takes the process over.
+        """
         names = {
             "ATOLL_UNIT": self.spec.slug,
             "ATOLL_GENERATION": str(generation),
@@ -51,7 +52,7 @@ class Blueprint(Struct, frozen=True, kw_only=True):
             log=str(log),
             listen=self.needs_port,
             limits=dict(self.limits),
-            memo=memo,
+            memo=self.spec.checksum,
         )
 
     def address(self, host: str, port: int | None) -> Address:

@@ -22,6 +22,7 @@ from atoll_supervisor.keeper.protocol import (
     Listen,
     Pass,
     Process,
+    Remembered,
     State,
     Synced,
     Template,
@@ -141,7 +142,7 @@ class KeeperLink:
                 self.synced.set_result(None)
             case Held() if waiter := self._passing.get(state.unit):
                 self._pass(waiter, state, descriptors)
-            case Held() | Process() | Template():
+            case Held() | Remembered() | Process() | Template():
                 self._inbox.append(state)
             case Welcome() | Synced():
                 pass

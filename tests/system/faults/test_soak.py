@@ -21,10 +21,8 @@ FILES_MORE = 12
 """Descriptors that a look may meet: of a launch on its way, of a process that drains."""
 LARGEST_DAEMON, MOST_FILES = 100.0, 64
 CHAOS = (sys.executable, "-m", "benchmarks.chaos", "--agents", "4", "--rate", "40")
-ELSEWHERE = re.compile(r"^WRONG: ([\w-]+: event \d+|keeper \d+: RSS).*$", re.MULTILINE)
-"""What is not judged here by chaos itself: growth, for which see below, and contradictions of the
-record. A daemon that is killed during a back-off or a hand-over takes along what it had counted
-since the last launch (generation, restarts)."""
+ELSEWHERE = re.compile(r"^WRONG: keeper \d+: RSS.*$", re.MULTILINE)
+"""What is not judged here by chaos itself: growth, for which see below."""
 GREW = re.compile(
     r"^(?P<role>\w+) (?P<pid>\d+): RSS (?P<before>[\d.]+) -> (?P<after>[\d.]+) MiB, "
     r"descriptors (?P<few>\d+) -> (?P<many>\d+) in (?P<seconds>\d+) s"
