@@ -109,6 +109,12 @@ def test_an_end_before_readiness_is_a_failure_even_with_code_0() -> None:
     assert it.unit.phase == ph.Waiting(1.0, "ended before it was ready: exit code 0")
 
 
+def test_what_a_process_that_served_said_last_is_told_after_its_exit_code() -> None:
+    """It may be harmless: not every last line explains an end."""
+    it = life().up(0.0).at(1.0, ev.Exited(1, code=3, reason="INFO: 200 OK"))
+    assert ph.reason_of(it.unit.phase) == "exit code 3: INFO: 200 OK"
+
+
 def test_what_the_process_said_last_is_the_reason_of_a_failed_start() -> None:
     it = life().at(0.0, ev.Admitted())
     it.at(1.0, ev.Exited(1, code=1, reason="NameError: name 'x' is not defined"))

@@ -92,6 +92,8 @@ def ending_of(event: ev.SpawnFailed | ev.Exited, one: Process, now: float) -> En
             reason = f"{asked} ({event.reason or 'killed'})" if event.signal == "SIGKILL" else asked
         case Starting() if not event.reason:
             reason = f"ended before it was ready: {reason}"
+        case Starting() if event.signal is None:  # its complaint says all
+            reason = event.reason
         case Starting() | Running():
             pass
     return Ended(event.code, event.signal, reason, now)
@@ -106,9 +108,10 @@ def _of_end(before: Unit, after: Unit) -> str:
 
 
 def _how(event: ev.Exited) -> str:
-    """The signal first, then what else is known; the code says least."""
-    if event.signal:
-        return ": ".join(filter(None, (f"killed by {event.signal}", event.reason)))
+    """The signal or the code first, then what else is known: of a good end, nothing matters."""
     if event.code == 0:
         return "exit code 0"
-    return event.reason or ("ended unseen" if event.code is None else f"exit code {event.code}")
+    if event.code is None and event.signal is None:
+        return event.reason or "ended unseen"
+    how = f"killed by {event.signal}" if event.signal else f"exit code {event.code}"
+    return ": ".join(filter(None, (how, event.reason)))
