@@ -90,6 +90,7 @@ BAD = [
     ('[server]\non_disconnect = "later"', 4, 17, "`cancel` or `detach` or a number from 0"),
     ("[resources]\nmemory_limit = 512", 4, 16, 'a size such as "512MB" or "4GB", got 512'),
     ('[resources]\nmemory_limit = "lots"', 4, 16, 'a size such as "512MB"'),
+    ('[resources]\nmemory_limit = "0MB"', 4, 16, 'a size such as "512MB" or "4GB", got "0MB"'),
     ("[resources]\nmax_queue = 99999999999999", 4, 13, "from 0 to 1000000000000"),
     ('[tools]\npython = "${NOWHERE}/t.py"', 4, 10, "the variable NOWHERE is not set"),
     ('[tools]\npython = "$NOWHERE"', 4, 10, "write $$ for a dollar"),
