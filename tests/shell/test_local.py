@@ -14,7 +14,7 @@ import pytest
 from atoll.adapters.clock import SystemClock
 from atoll.adapters.host import OwnHost, SupervisedHost, host_socket, is_served
 from atoll.adapters.local import LocalModel, host_peer
-from atoll.adapters.upstream import Peer
+from atoll.adapters.peer import Peer
 from atoll.config.places import places_of
 from atoll.errors import ConfigError, UpstreamError, UpstreamRefused
 from atoll.ports import ModelRequest, TextDelta

@@ -1,4 +1,7 @@
-"""Every way in which a model's server can fail becomes one clear error, and no slot stays taken."""
+"""Every way in which a model's server can fail becomes one clear error, and no slot stays taken.
+
+Whichever client carries the requests: ours, or httpx.
+"""
 
 import asyncio
 import os
@@ -7,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from atoll.adapters.upstream import Peer, Upstream, UpstreamStatus
+from atoll.adapters.peer import Peer, UpstreamStatus
+from atoll.adapters.upstream import Upstream
 from atoll.errors import (
     Busy,
     ClientError,
@@ -21,6 +25,14 @@ from tests.fakes.upstream import Upstream as FakeServer
 
 pytestmark = pytest.mark.anyio
 LIMIT = 10
+
+
+@pytest.fixture(params=["http1", "httpx"], autouse=True)
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What carries the requests of the test."""
+    if request.param == "httpx":
+        monkeypatch.setattr("atoll.adapters.upstream.goes_over_http1", lambda peer: False)
+    return request.param
 
 
 def client(url: str, timeout: float = 5.0, **fields) -> Upstream:

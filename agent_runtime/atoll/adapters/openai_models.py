@@ -4,7 +4,8 @@ import msgspec
 from msgspec import Struct
 
 from atoll.adapters.lenient_json import decoded
-from atoll.adapters.upstream import Peer, Upstream
+from atoll.adapters.peer import Peer
+from atoll.adapters.upstream import Upstream
 from atoll.errors import UpstreamError
 from atoll.ports import Capability, ModelInfo
 
