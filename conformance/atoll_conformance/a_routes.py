@@ -3,9 +3,7 @@
 import re
 from datetime import datetime
 
-import msgspec
-
-from atoll_conformance.answer import Answer
+from atoll_conformance.answer import Answer, decoded
 from atoll_conformance.bare import bare_head
 from atoll_conformance.native import loaded
 from atoll_conformance.rows import Row
@@ -71,7 +69,7 @@ async def _show(server: Server) -> None:
     architecture = show.model_info.get("general.architecture")
     if architecture is None:
         raise Wrong("general.architecture in model_info", list(show.model_info))
-    length = f"{msgspec.json.decode(architecture, type=str)}.context_length"
+    length = f"{decoded(bytes(architecture), str)}.context_length"
     expect(length in show.model_info, f"{length} in model_info", list(show.model_info))
     for line in filter(None, show.parameters.splitlines()):
         expect(len(line.split(None, 1)) == 2, "`key value` in each line of parameters", line)

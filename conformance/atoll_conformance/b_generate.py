@@ -100,7 +100,8 @@ async def _no_format(server: Server) -> None:
 
 
 async def _no_options(server: Server) -> None:
-    for absent in (None, {}, NULLS):
+    ways: tuple[object, ...] = (None, {}, NULLS)
+    for absent in ways:
         said(await generate(server, server.profile.hello, options=absent))
 
 

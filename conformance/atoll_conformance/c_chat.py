@@ -168,7 +168,9 @@ async def _working(server: Server, watch: Watch) -> int:
 async def _idle(server: Server, watch: Watch) -> None:
     try:
         async with asyncio.timeout(watch.within):
-            while await _working(server, watch):
+            while True:
+                if not await _working(server, watch):
+                    return
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise Wrong(f"cancelled within {watch.within:g} s", "the turn goes on") from None

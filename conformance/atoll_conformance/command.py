@@ -7,6 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 from msgspec import Struct
 
 from atoll_conformance.profile import BadProfile, Profile, load_profile
@@ -48,7 +49,7 @@ def run_asked(asked: Asked) -> int:
         return asyncio.run(_run(asked, rows, profile))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (BadProfile, ValueError) as error:
+    except (BadProfile, ValueError, httpx.InvalidURL) as error:
         return _complain(str(error), USAGE)
     except Wrong as wrong:
         return _complain(f"expected {wrong.expected}; came {wrong.came}", FAILED)

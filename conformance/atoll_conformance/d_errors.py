@@ -85,7 +85,11 @@ async def _copy_nope(server: Server) -> None:
 
 
 async def _invalid(server: Server) -> None:
-    extra = {"chat": {"messages": user("hi")}, "generate": {"prompt": "hi"}, "embed": {"input": "a"}}
+    extra: dict[str, dict[str, object]] = {
+        "chat": {"messages": user("hi")},
+        "generate": {"prompt": "hi"},
+        "embed": {"input": "a"},
+    }
     for name in ("chat", "generate", "embed", "show", "pull"):
         answer = await server.post(f"/api/{name}", model=INVALID, **extra.get(name, {}))
         answer.error(400, "invalid model name")

@@ -33,7 +33,7 @@ class Target(Struct, frozen=True):
     limit: float = LIMIT
 
 
-async def run_suite(target: Target, rows: Iterable[Row]) -> AsyncGenerator[Outcome]:
+async def run_suite(target: Target, rows: Iterable[Row]) -> AsyncGenerator[Outcome, None]:
     """Each row's outcome as it is known; never raises for what a server does."""
     async with _client(target.url, target.limit) as client:
         server = Server(client, target.model, target.profile)

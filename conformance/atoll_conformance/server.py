@@ -59,7 +59,7 @@ class Server:
         return await self.ask("POST", path, {"model": self.model, **fields})
 
     @asynccontextmanager
-    async def open(self, path: str, **fields: object) -> AsyncGenerator[httpx.Response]:
+    async def open(self, path: str, **fields: object) -> AsyncGenerator[httpx.Response, None]:
         """An answer that is not read to its end; leaving it early closes the connection."""
         content, headers = _content({"model": self.model, **fields})
         stream = self._client.stream("POST", path, content=content, headers=headers)

@@ -160,13 +160,19 @@ class ResponseUsage(Struct, frozen=True):
     output_tokens: Count
 
 
+class OutputItem(Struct, frozen=True):
+    """A part of a response: a message, a call, reasoning."""
+
+    type: str
+
+
 class Response(Struct, frozen=True):
     """`POST /v1/responses`."""
 
     id: Id
     object: Literal["response"]
     status: Literal["completed"]
-    output: Annotated[list[dict[str, Raw]], Meta(min_length=1)]
+    output: Annotated[list[OutputItem], Meta(min_length=1)]
     usage: ResponseUsage
 
 

@@ -29,7 +29,8 @@ def conformance(
 
     Some rows copy, pull, load and unload models; use a server of your own.
     """
-    from atoll_conformance.command import LIMIT, URL, Asked, run_asked  # noqa: PLC0415
+    from atoll_conformance.command import URL, Asked, run_asked  # noqa: PLC0415
+    from atoll_conformance.run import LIMIT  # noqa: PLC0415
 
     asked = Asked(
         url=url or URL,
