@@ -172,7 +172,7 @@ ROWS = (
     Row("A8", "POST /api/show by model", "details, model_info, capabilities, modified_at", _show),
     Row("A9", "POST /api/show by name", "the same as A8", _show_by_name),
     Row("A10", "POST /api/copy", "200 with an empty body, or an honest error", _copy),
-    Row("A11", "DELETE /api/delete by model", "its body is read; 200 or an error", _delete_by_model),
+    Row("A11", "DELETE /api/delete by model", "its body is read; 200 or error", _delete_by_model),
     Row("A12", "DELETE /api/delete by name", "the same as A11", _delete_by_name),
     Row("A13", "POST /api/pull of x", "NDJSON that ends in success; one object whole", _pull),
     Row("A14", "POST /api/pull of no model", "an error and no success", _pull_nope),

@@ -217,7 +217,7 @@ ROWS = (
     Row("C1", "stream order", "done:false with content, then one done:true with metrics", _order),
     Row("C2", "stream:false", "one object, the whole text", _whole),
     Row("C3", "roles User, SYSTEM and an unknown one", "accepted", _roles),
-    Row("C4", "tool call", "a chunk of its own, call_ + 8, index, an object; then stop", _tool_call),
+    Row("C4", "tool call", "a chunk of its own: id, index, an object; then stop", _tool_call),
     Row("C5", "tool result", "tool_name and tool_call_id are understood", _tool_result),
     Row("C6", "parallel tools", "index 0..n, distinct ids", _parallel),
     Row("C7", "tools []", "as if absent", _no_tools),

@@ -210,4 +210,4 @@ OPENAI = (
     Row("E11", "responses", "a stateless answer with usage", _responses),
     Row("E12", "responses stream", "the events in order, completed last", _responses_stream),
 )
-ENVELOPE = Row("E15", "OpenAI's error envelope", "message, type, param, code; types by status", _envelope)
+ENVELOPE = Row("E15", "OpenAI's error envelope", "message, type, param, code; by status", _envelope)

@@ -139,7 +139,8 @@ def calls_of(chunks: Sequence[ChatChunk]) -> list[ToolCall]:
         not chunks[-1].message.tool_calls, "tool calls before the done:true line", "calls in it"
     )
     calling = [chunk for chunk in chunks if chunk.message.tool_calls]
-    expect(bool(calling), "a line with tool_calls", "none; said: " + "".join(c.said for c in chunks))
+    told = "".join(chunk.said for chunk in chunks)
+    expect(bool(calling), "a line with tool_calls", f"none; said: {told}")
     for chunk in calling:
         same("", chunk.said)
     return [call for chunk in calling for call in chunk.message.tool_calls]

@@ -22,7 +22,7 @@ TABLE: tuple[Row, ...] = (
 
 
 def chosen(names: Sequence[str]) -> list[Row]:
-    """The rows of these ids and groups in the table's order, all for none; ValueError for others."""
+    """The rows of these ids and groups in their order, all for none; ValueError for others."""
     wanted = {name.strip().upper() for name in names if name.strip()}
     known = {row.id for row in TABLE} | {row.id[0] for row in TABLE}
     if wanted - known:
