@@ -192,7 +192,7 @@ ROWS = (
     Row("B14", "unknown options", "ignored", _unknown_option),
     Row("B15", "empty prompt", "one object, done_reason load; ps lists x", _load),
     Row("B16", "empty prompt, keep_alive 0", "done_reason unload; ps lists it no more", _unload),
-    Row("B17", "keep_alive in four forms and a bare text", "in expires_at; the last 400", _keep_alive),
+    Row("B17", "keep_alive in four forms, a bare text", "in expires_at; the last 400", _keep_alive),
     Row("B18", "think", "thinking before response, or 400; bogus 400", _think),
     Row("B19", "logprobs", "items {token, logprob, bytes, top_logprobs}", _logprobs),
     Row("B20", "model fails after a token", "200, a last line with `error`, no done", _fails_late),

@@ -80,4 +80,4 @@ MESSAGES = (
     Row("E13", "messages", "an Anthropic object, stop_reason end_turn and tool_use", _message),
     Row("E14", "messages stream", "message_start to message_stop, input_json_delta", _stream),
 )
-ENVELOPE = Row("E16", "Anthropic's error envelope", "type, error, request_id; max_tokens", _envelope)
+ENVELOPE = Row("E16", "Anthropic's error envelope", "type, error, request_id", _envelope)
