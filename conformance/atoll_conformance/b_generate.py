@@ -21,12 +21,10 @@ from atoll_conformance.native import (
 from atoll_conformance.rows import Row
 from atoll_conformance.server import Server
 from atoll_conformance.shapes import GenerateChunk, Logprob
-from atoll_conformance.verdict import Skipped, expect, same
+from atoll_conformance.verdict import Skipped, expect
 
 PATH = "/api/generate"
-BAD_LEVEL = (
-    'invalid think value: "bogus" (must be "high", "medium", "low", "max", true, or false)'
-)
+BAD_LEVEL = 'invalid think value: "bogus" (must be "high", "medium", "low", "max", true, or false)'
 
 
 async def _streams(server: Server) -> None:

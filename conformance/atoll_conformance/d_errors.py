@@ -151,7 +151,9 @@ async def _any_refused(asked: list[asyncio.Task[bool]]) -> None:
 async def _room(server: Server) -> None:
     """Wait for the places of those that left, for the sake of the next row."""
     body = {"messages": user(server.profile.hello), "stream": False}
-    while (await server.post("/api/chat", **body)).status == 503:
+    while True:
+        if (await server.post("/api/chat", **body)).status != 503:
+            return
         await asyncio.sleep(0.05)
 
 

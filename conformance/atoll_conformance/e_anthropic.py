@@ -53,9 +53,7 @@ async def _stream(server: Server) -> None:
 
 
 async def _deltas(server: Server, prompt: str, **fields: object) -> list[BlockEvent]:
-    answer = await server.post(
-        PATH, messages=user(prompt), max_tokens=MOST, stream=True, **fields
-    )
+    answer = await server.post(PATH, messages=user(prompt), max_tokens=MOST, stream=True, **fields)
     events = answer.events()
     names = [event.name for event in events]
     in_order(STEPS, names)

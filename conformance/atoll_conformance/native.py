@@ -135,9 +135,7 @@ def person(text: str) -> None:
 
 def calls_of(chunks: Sequence[ChatChunk]) -> list[ToolCall]:
     """The calls of a stream, none of which is in its last line."""
-    expect(
-        not chunks[-1].message.tool_calls, "tool calls before the done:true line", "calls in it"
-    )
+    expect(not chunks[-1].message.tool_calls, "tool calls before the done:true line", "calls in it")
     calling = [chunk for chunk in chunks if chunk.message.tool_calls]
     told = "".join(chunk.said for chunk in chunks)
     expect(bool(calling), "a line with tool_calls", f"none; said: {told}")

@@ -58,7 +58,9 @@ def test_every_module_is_packaged(names: list[str]) -> None:
 
 
 def test_types_and_licence_come_along(names: list[str]) -> None:
-    assert {"atoll/py.typed", "atoll_supervisor/py.typed", "atoll_conformance/py.typed"} <= set(names)
+    assert {"atoll/py.typed", "atoll_supervisor/py.typed", "atoll_conformance/py.typed"} <= set(
+        names
+    )
     assert any(Path(name).name == "LICENSE" for name in names)
 
 

@@ -56,8 +56,6 @@ BAD = "400 Bad Request"
 RUNNING_TEXT = b"Ollama is running"
 
 
-
-
 async def told(row: str, replies: dict[str, Reply], limit: float = LIMIT) -> Verdict:
     async with Upstream() as upstream:
         upstream.on("/api/show", whole(SHOWN))
@@ -304,8 +302,6 @@ def test_every_row_is_there_once() -> None:
     assert [row.id for row in chosen(["b7", "F"])][:2] == ["B7", "F1"]
 
 
-
-
-@pytest.mark.parametrize("kind", ["reset", "closed in the head", "no HTTP"])
+@pytest.mark.parametrize("kind", ["reset", "no HTTP"])
 async def test_garbage_in_answer_to_head_fails_the_row(kind: str) -> None:
     assert isinstance(await told("A2", {"/": GARBAGE[kind]}), Fail)

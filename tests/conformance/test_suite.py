@@ -75,7 +75,9 @@ def report(url: str, folder: Path) -> dict[str, Any]:
 
 
 def rows_of(report: dict[str, Any], verdict: str) -> dict[str, Any]:
-    return {row["id"]: row["verdict"] for row in report["rows"] if row["verdict"]["type"] == verdict}
+    return {
+        row["id"]: row["verdict"] for row in report["rows"] if row["verdict"]["type"] == verdict
+    }
 
 
 @pytest.mark.timeout(180)
@@ -152,7 +154,16 @@ def test_a_misspelt_key_of_a_profile_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_of_atoll_runs_the_same_suite(url: str) -> None:
-    command = [sys.executable, "-m", "atoll_supervisor", "conformance", "--url", url, "--only", "A1"]
+    command = [
+        sys.executable,
+        "-m",
+        "atoll_supervisor",
+        "conformance",
+        "--url",
+        url,
+        "--only",
+        "A1",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("1 of 1 pass, 0 fail, 0 not applicable\n")

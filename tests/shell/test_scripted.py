@@ -142,7 +142,10 @@ async def test_a_turn_can_want_a_system_prompt_and_a_picture(tmp_path: Path):
     """
     model = scripted(tmp_path, script)
     system = Message(role="system", content="You are a pirate.")
-    user, picture = Message(role="user", content="hi"), Message(role="user", content="hi", images=("",))
+    user, picture = (
+        Message(role="user", content="hi"),
+        Message(role="user", content="hi", images=("",)),
+    )
     for messages, answer in (((user,), "plain"), ((system, user), "arr"), ((picture,), "seen")):
         chunks = await collect(model, ModelRequest(messages=messages))
         assert text_of(chunks) == answer

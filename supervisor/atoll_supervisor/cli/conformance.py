@@ -23,7 +23,11 @@ from atoll_supervisor.cli.options import common, given
 )
 @common
 def conformance(
-    url: str | None, model: str | None, profile: Path | None, only: str | None, timeout: float | None
+    url: str | None,
+    model: str | None,
+    profile: Path | None,
+    only: str | None,
+    timeout: float | None,
 ) -> int:
     """Check how far a server is Ollama: 110 rows, on any server.
 
