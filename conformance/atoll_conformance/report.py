@@ -52,14 +52,15 @@ def line(outcome: Outcome, colours: bool) -> str:
     row, word = outcome.row, _word(outcome.verdict)
     shown = f"\x1b[{_COLOURS[word]}m{word:<4}\x1b[0m" if colours else f"{word:<4}"
     text = f"{row.id:<{_ID}} {row.title:<{_TITLE}} {shown}"
-    match outcome.verdict:
+    verdict = outcome.verdict
+    match verdict:
         case Pass():
             return text.rstrip()
         case NotApplicable(why):
             return f"{text} {why}"
         case Fail(expected, came):
             return f"{text}\n     expected  {expected}\n     came      {came}"
-        case verdict:
+        case _:
             assert_never(verdict)
 
 
