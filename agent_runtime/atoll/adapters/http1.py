@@ -335,6 +335,4 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _is_framed(self) -> bool:
-        return any(
-            name in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-        )
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 
-from atoll.adapters.script import Script, Turn, load_script
+from atoll.adapters.script import ALWAYS, Conditions, Script, Turn, load_script
 from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.errors import UpstreamError
 from atoll.ports import (
@@ -17,7 +17,7 @@ from atoll.ports import (
     TextDelta,
     ThinkingDelta,
 )
-from atoll.wire.messages import Call, Usage
+from atoll.wire.messages import Call, Message, Usage
 
 __all__ = ["ScriptedModel", "load_script"]
 
@@ -29,7 +29,7 @@ class ScriptedModel:
         self._script = script
         self._model = model
         self._clock = clock
-        self._used: Counter[str] = Counter()
+        self._used: Counter[Conditions] = Counter()
         self._calls = 0
 
     async def describe(self) -> ModelInfo:
@@ -63,12 +63,14 @@ class ScriptedModel:
         """Nothing to give up."""
 
     def _next(self, request: ModelRequest) -> Turn:
-        question = _question(request)
-        fitting = [turn.match for turn in self._script.turn if turn.match and turn.fits(question)]
-        group = [turn for turn in self._script.turn if turn.match == (fitting or [""])[0]]
+        asked = _question(request)
+        system = "\n".join(m.content for m in request.messages if m.role == "system")
+        turns = self._script.turn
+        fitting = [one for one in turns if one.fits(asked.content, system, len(asked.images))]
+        key = next((one.conditions for one in fitting if one.conditions != ALWAYS), ALWAYS)
+        group = [one for one in turns if one.conditions == key]
         if not group:
-            raise UpstreamError(f"the script has no turn for {question!r}")
-        key = group[0].match
+            raise UpstreamError(f"the script has no turn for {asked.content!r}")
         self._used[key] += 1
         return group[(self._used[key] - 1) % len(group)]
 
@@ -84,7 +86,8 @@ class ScriptedModel:
         return f"call_{self._calls:08d}"
 
 
-def _question(request: ModelRequest) -> str:
+def _question(request: ModelRequest) -> Message:
     if request.raw_prompt is not None:
-        return request.raw_prompt
-    return next((m.content for m in reversed(request.messages) if m.role == "user"), "")
+        return Message(role="user", content=request.raw_prompt)
+    asked = [message for message in request.messages if message.role == "user"]
+    return asked[-1] if asked else Message(role="user", content="")
