@@ -151,23 +151,42 @@ def test_a_thinking_model_is_told_to_think(tmp_path: Path) -> None:
 
 def test_a_whole_conversation_reaches_the_model(tmp_path: Path) -> None:
     model = FakeModel(text("ok"), info=THINKER)
-    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": IMAGE}}
+    image = {
+        "type": "image",
+        "source": {"type": "base64", "media_type": "image/png", "data": IMAGE},
+    }
     conversation = [
-        {"role": "user", "content": [{"type": "text", "text": "see", "cache_control": {"type": "ephemeral"}}, image]},
-        {"role": "assistant", "content": [
-            {"type": "thinking", "thinking": "hmm", "signature": "s"},
-            {"type": "redacted_thinking", "data": "x"},
-            {"type": "text", "text": "I look."},
-            {"type": "tool_use", "id": "t1", "name": "weather", "input": {"z": 1, "a": 2}},
-            {"type": "tool_use", "id": "t2", "name": "weather", "input": {}},
-        ]},
-        {"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": "t1", "content": "sunny"},
-            {"type": "tool_result", "tool_use_id": "t2", "is_error": True,
-             "content": [{"type": "text", "text": "lost"}, image]},
-            {"type": "text", "text": "and?"},
-        ]},
-    ]  # fmt: skip
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "see", "cache_control": {"type": "ephemeral"}},
+                image,
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hmm", "signature": "s"},
+                {"type": "redacted_thinking", "data": "x"},
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "t1", "name": "weather", "input": {"z": 1, "a": 2}},
+                {"type": "tool_use", "id": "t2", "name": "weather", "input": {}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "content": "sunny"},
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t2",
+                    "is_error": True,
+                    "content": [{"type": "text", "text": "lost"}, image],
+                },
+                {"type": "text", "text": "and?"},
+            ],
+        },
+    ]
     with serving(model, tmp_path) as served:
         system = [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}]
         assert say(served, messages=conversation, system=system).status_code == 200
@@ -186,10 +205,16 @@ def test_options_tools_and_format_reach_the_model(tmp_path: Path) -> None:
     wanted = {"type": "json_schema", "schema": SCHEMA}
     with serving(model, tmp_path) as served:
         say(
-            served, max_tokens=9, temperature=0.5, top_p=0.4, top_k=3, stop_sequences=["x"],
+            served,
+            max_tokens=9,
+            temperature=0.5,
+            top_p=0.4,
+            top_k=3,
+            stop_sequences=["x"],
             tools=[TOOL, {"type": "custom"} | TOOL | {"name": "other"}],
-            tool_choice={"type": "tool", "name": "other"}, metadata={"user_id": "u"},
-        )  # fmt: skip
+            tool_choice={"type": "tool", "name": "other"},
+            metadata={"user_id": "u"},
+        )
         say(served, output_config={"format": wanted})
         say(served, output_format=wanted)
         say(served, tools=[TOOL], tool_choice={"type": "none"})
@@ -215,13 +240,16 @@ def test_options_tools_and_format_reach_the_model(tmp_path: Path) -> None:
         ({"messages": [{"role": "user"}]}, "missing required field `content`"),
         ({"messages": [{"role": "robot", "content": "hi"}]}, "the role 'robot'"),
         ({"system": 3}, "$.system"),
-        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "'bash_20250124' are not supported"),
+        (
+            {"tools": [{"type": "bash_20250124", "name": "bash"}]},
+            "'bash_20250124' are not supported",
+        ),
         ({"tools": [{"name": "weather"}]}, "needs an input_schema"),
         ({"tools": [{"name": "weather", "input_schema": []}]}, "$.tools[0].input_schema"),
         ({"thinking": {"type": "hard"}}, "thinking 'hard'"),
         ({"output_config": {"format": {"type": "xml"}}}, "output format of type 'xml'"),
     ],
-)  # fmt: skip
+)
 def test_e16_a_bad_request_is_told_in_anthropics_envelope(
     served: Served, body: dict[str, object], message: str
 ) -> None:
@@ -259,7 +287,10 @@ def test_e16_a_bad_block_is_told_too(served: Served, block: dict, message: str) 
         b"[]",
         b"\xff",
         b'{"system":"\xff"}',
-        b'{"output_format":{"type":"json_schema","schema":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_002,
+        b'{"output_format":{"type":"json_schema","schema":'
+        + b'{"a":' * 100_000
+        + b"1"
+        + b"}" * 100_002,
     ],
 )
 def test_a_bad_body_is_a_bad_request(served: Served, body: bytes) -> None:

@@ -50,7 +50,12 @@ def test_e11_a_stateless_answer_with_usage(client: openai.OpenAI) -> None:
 
 def test_the_object_is_what_the_official_types_ask_for(thinker: Served) -> None:
     """The client itself checks nothing; its types do when they are made to."""
-    asked = {"instructions": "be brief", "tools": [TOOL], "temperature": 0.5, "metadata": {"a": "b"}}
+    asked = {
+        "instructions": "be brief",
+        "tools": [TOOL],
+        "temperature": 0.5,
+        "metadata": {"a": "b"},
+    }
     made = Response.model_validate(respond(thinker, **asked).json(), strict=True)
     assert (made.instructions, made.temperature, made.metadata) == ("be brief", 0.5, {"a": "b"})
     assert made.tools[0].type == "function"
@@ -147,12 +152,25 @@ def test_a_whole_conversation_reaches_the_model(served: Served, model: FakeModel
     conversation = [
         {"role": "user", "content": [{"type": "input_text", "text": "weather?"}]},
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "x"}]},
-        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
-        {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Rome"}'},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "I look."}],
+        },
+        {
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "weather",
+            "arguments": '{"city":"Rome"}',
+        },
         {"type": "function_call", "call_id": "c2", "name": "weather", "arguments": ""},
         {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
-        {"type": "function_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "?"}]},
-    ]  # fmt: skip
+        {
+            "type": "function_call_output",
+            "call_id": "c2",
+            "output": [{"type": "input_text", "text": "?"}],
+        },
+    ]
     assert respond(served, input=conversation, instructions="Be brief.").status_code == 200
     system, user, assistant, first, second = model.requests[0].messages
     assert (system.role, system.content) == ("system", "Be brief.")
@@ -160,8 +178,11 @@ def test_a_whole_conversation_reaches_the_model(served: Served, model: FakeModel
     assert assistant.content == "I look."
     assert assistant.calls == (Call("c1", "weather", {"city": "Rome"}), Call("c2", "weather", {}))
     assert (first.role, first.content, first.call_id, first.tool_name) == (
-        "tool", "sunny", "c1", "weather",
-    )  # fmt: skip
+        "tool",
+        "sunny",
+        "c1",
+        "weather",
+    )
     assert second.content == "?"
     refused = respond(served, input=[{"role": "user", "content": [image]}])
     assert refused.status_code == 400
@@ -257,7 +278,11 @@ def test_a_failure_before_the_first_byte_has_its_true_status(tmp_path: Path) -> 
             "'input_file' is not supported",
         ),
         (
-            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}]},
+            {
+                "input": [
+                    {"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}
+                ]
+            },
             "image URLs are not currently supported",
         ),
         ({"previous_response_id": "resp_1"}, "previous_response_id is not supported"),
@@ -272,7 +297,7 @@ def test_a_failure_before_the_first_byte_has_its_true_status(tmp_path: Path) -> 
         ({"reasoning": {"effort": "low"}}, "does not support thinking"),
         ({"max_output_tokens": "9"}, "$.max_output_tokens"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_request_is_told_in_openais_envelope(
     served: Served, body: dict[str, object], message: str
 ) -> None:

@@ -28,7 +28,14 @@ class _NoAccount(ClientError):
     status = 401
 
 
-@post(["/api/experimental/{name:path}", "/api/blobs/{digest:path}", "/v1/embeddings", "/v1/messages/count_tokens"])
+@post(
+    [
+        "/api/experimental/{name:path}",
+        "/api/blobs/{digest:path}",
+        "/v1/embeddings",
+        "/v1/messages/count_tokens",
+    ]
+)
 async def absent(request: AnyRequest) -> None:
     """Known, and not offered."""
     path = request.url.path

@@ -130,8 +130,8 @@ def envelope(failure: Failure) -> Envelope:
     kind = _OPENAI_TYPES.get(failure.status, "api_error")
     return Envelope(OpenAiError(failure.message, kind))
 
+
 def anthropic_error(failure: Failure, request_id: str) -> bytes:
     """Anthropic's error envelope, also sent inside a stream."""
     kind = _ANTHROPIC_TYPES.get(failure.status, "api_error")
     return _encode(AnthropicEnvelope(AnthropicError(kind, failure.message), request_id))
-

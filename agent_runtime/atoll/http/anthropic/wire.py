@@ -224,6 +224,4 @@ class MessageStop(Struct, tag="message_stop"):
     """The last event of a stream."""
 
 
-StreamEvent = (
-    MessageStart | Ping | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop
-)
+StreamEvent = MessageStart | Ping | BlockStart | BlockDelta | BlockStop | MessageDelta | MessageStop

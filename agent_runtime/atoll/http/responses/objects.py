@@ -60,9 +60,10 @@ ItemOut = MessageItem | ReasoningItem | CallItem
 
 
 class InputDetails(Struct, frozen=True):
-    """No back end tells what it took from its cache."""
+    """No back end tells what it took from its cache, or put there."""
 
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class OutputDetails(Struct, frozen=True):
