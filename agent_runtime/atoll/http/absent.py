@@ -13,14 +13,12 @@ AnyRequest = Request[object, object, State]
 _ABSENT = {
     "/api/experimental/": "what is experimental in Ollama is not offered by this agent",
     "/api/blobs/": "blobs are not offered: an agent is a folder, not an upload",
-    "/v1/completions": "legacy completions are not offered: use /v1/chat/completions",
     "/v1/embeddings": "embeddings are not offered by this agent",
-    "/v1/responses": "responses are not offered yet: use /v1/chat/completions",
-    "/v1/messages": "messages are not offered yet: use /v1/chat/completions or /api/chat",
+    "/v1/messages/count_tokens": (
+        "tokens are not counted before a turn: no back end tells it, and an estimate is no count"
+    ),
 }
 """Beginnings of paths, and what is said there."""
-_COMPLETIONS = ["/v1/completions", "/v1/embeddings", "/v1/responses"]
-_MESSAGES = ["/v1/messages", "/v1/messages/count_tokens"]
 
 
 class _NoAccount(ClientError):
@@ -30,7 +28,14 @@ class _NoAccount(ClientError):
     status = 401
 
 
-@post(["/api/experimental/{name:path}", "/api/blobs/{digest:path}", *_COMPLETIONS, *_MESSAGES])
+@post(
+    [
+        "/api/experimental/{name:path}",
+        "/api/blobs/{digest:path}",
+        "/v1/embeddings",
+        "/v1/messages/count_tokens",
+    ]
+)
 async def absent(request: AnyRequest) -> None:
     """Known, and not offered."""
     path = request.url.path
