@@ -130,6 +130,7 @@ class Pool:
         return None
 
     def _put_back(self, connection: "_Connection") -> None:
+        connection.rest()
         if not connection.is_free:
             connection.close()
             return
@@ -195,8 +196,9 @@ class _Connection(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether another request may be sent."""
-        is_over = not self._busy or (self._complete and not self._body)
-        return is_over and self._keeps and self._fault is None
+        if self._transport is None or self._transport.is_closing():
+            return False
+        return not self._busy and self._keeps and self._fault is None
 
     async def exchange(self, request: bytes, patience: float) -> None:
         """Send a request; returns when the head of the answer is there."""
@@ -210,20 +212,25 @@ class _Connection(asyncio.Protocol):
         """Whatever of the body has come, b"" at its end."""
         while not self._body:
             if self._complete:
-                self._rest()
+                self.rest()
                 return b""
             await self._more()
         data = b"".join(self._body) if len(self._body) > 1 else self._body[0]
         self._body.clear()
         self._buffered = 0
-        if self._paused and self._transport is not None:
+        if self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
         return data
 
+    def rest(self) -> None:
+        """Be done with the answer, if it has been read to its end."""
+        if self._complete and not self._body:
+            self._end()
+
     def close(self) -> None:
         """Close it at once."""
-        self._rest()
+        self._end()
         self._keeps = False
         if self._transport is not None:
             self._transport.abort()
@@ -267,7 +274,9 @@ class _Connection(asyncio.Protocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        """From httptools."""
+        """From httptools; a second answer to one request is a fault of the server."""
+        if self._complete:
+            raise Broken("it answered more than it was asked", untouched=False)
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -299,7 +308,7 @@ class _Connection(asyncio.Protocol):
         self._patience, self._heard = patience, self._loop.time()
         self._watch = self._loop.call_later(patience, self._look)
 
-    def _rest(self) -> None:
+    def _end(self) -> None:
         self._busy = False
         if self._watch is not None:
             self._watch.cancel()
