@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
-from atoll.http.asgi import JSON, TEXT, Headers, send_answer
+from atoll.http.asgi import TEXT, Headers, send_answer
 from atoll.http.faults import Dialect, dialect_of, error_body
 from atoll.wire.events import Failure
 
@@ -40,7 +40,7 @@ class Exchange(NamedTuple):
 
     async def answer_json(self, body: bytes) -> None:
         """Answer 200 with a body that is JSON already."""
-        await send_answer(self.send, 200, body, media_type=JSON)
+        await send_answer(self.send, 200, body)
 
     async def say(self, status: int, text: bytes, headers: Headers = ()) -> None:
         """Answer with plain text, as Ollama does at its root and for paths it does not know."""
