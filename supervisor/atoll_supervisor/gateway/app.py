@@ -16,11 +16,12 @@ from atoll.http.asgi import read_body, while_connected
 from atoll.http.faults import dialect_of, failure_of
 from atoll.wire.events import Failure
 from atoll_supervisor.gateway import fixed
-from atoll_supervisor.gateway.carrier import PATIENCE, Carrier, Question, serving_row
+from atoll_supervisor.gateway.carrier import PATIENCE, Carrier, Question
 from atoll_supervisor.gateway.exchange import Exchange
 from atoll_supervisor.gateway.lists import Lists, known
-from atoll_supervisor.gateway.naming import FORWARDED, Naming
+from atoll_supervisor.gateway.naming import FORWARDED
 from atoll_supervisor.gateway.relay import Relay, asked_with
+from atoll_supervisor.gateway.states import answerable
 from atoll_supervisor.ports import Fleet
 
 _log = logging.getLogger("atoll.gateway")
@@ -105,15 +106,12 @@ class Gateway:
     async def _forward(self, exchange: Exchange) -> None:
         method, naming = FORWARDED[exchange.path]
         body = await read_body(exchange.receive)
-        slug = self._slug(naming, naming.name_in(body))
+        slug = answerable(known(self._fleet, naming, naming.name_in(body))).slug
         scope = exchange.scope
         query = scope["query_string"].decode("ascii", "ignore")
         target = f"{exchange.path}?{query}" if query else exchange.path
         headers = asked_with(scope["headers"], authorized=bool(self._token))
         await self._relayed(exchange, slug, Question(method, target, headers, body))
-
-    def _slug(self, naming: Naming, name: str) -> str:
-        return serving_row(self._fleet, known(self._fleet, naming, name).slug).slug
 
     async def _relayed(self, exchange: Exchange, slug: str, question: Question) -> None:
         """Until the client hangs up: that closes the connection to the agent at once."""

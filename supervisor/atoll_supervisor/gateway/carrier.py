@@ -18,6 +18,7 @@ from atoll.errors import NotFound
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.gateway.states import (
     NotServing,
+    answerable,
     broke_off,
     can_answer,
     is_at_rest,
@@ -101,7 +102,7 @@ class Carrier:
         sent = 0
         while True:
             try:
-                pool = self._pool(serving_row(self._fleet, slug))
+                pool = self._pool(answerable(self._fleet.row(slug)))
                 return await stack.enter_async_context(
                     pool.ask(
                         question.method, question.target, question.headers, question.body, _SILENCE
@@ -165,14 +166,6 @@ class _Vigil:
             self._limit.reschedule(now + self._patience)
         self.refused = False
         self._timer = self._loop.call_later(_LOOK, self._look)
-
-
-def serving_row(fleet: Fleet, slug: str) -> Row:
-    """The row of an agent that can answer; raises NotFound, and NotServing that says why."""
-    row = fleet.row(slug)
-    if not can_answer(row):
-        raise refusal(row)
-    return row
 
 
 def _place(row: Row) -> Place:

@@ -12,11 +12,11 @@ from atoll.errors import AtollError, NotFound
 from atoll.http.asgi import read_body
 from atoll.http.openai.wire import ModelList, ModelOut
 from atoll_supervisor.core.row import Row
-from atoll_supervisor.gateway.carrier import Carrier, Question, serving_row
+from atoll_supervisor.gateway.carrier import Carrier, Question
 from atoll_supervisor.gateway.catalogue import Catalogue
 from atoll_supervisor.gateway.exchange import Exchange
 from atoll_supervisor.gateway.naming import EITHER, PLAIN, Naming, slug_in
-from atoll_supervisor.gateway.states import can_answer, is_awake
+from atoll_supervisor.gateway.states import answerable, can_answer, is_awake
 from atoll_supervisor.ports import Fleet
 
 PS_LIMIT = 2.0
@@ -59,7 +59,7 @@ class Lists:
     async def show(self, exchange: Exchange) -> None:
         """`POST /api/show`: what the agent tells of itself."""
         name = EITHER.name_in(await read_body(exchange.receive))
-        row = serving_row(self._fleet, known(self._fleet, EITHER, name).slug)
+        row = answerable(known(self._fleet, EITHER, name))
         # Copilot shows the base name as the model's name and would not find what it asked for.
         copilot = exchange.header(b"user-agent").startswith("GitHubCopilotChat/")
         await exchange.answer_json(await self._catalogue.show(row, name if copilot else ""))
@@ -72,7 +72,7 @@ class Lists:
     async def model(self, exchange: Exchange) -> None:
         """`GET /v1/models/{id}`."""
         name = exchange.path.removeprefix(_MODELS)
-        row = serving_row(self._fleet, known(self._fleet, PLAIN, name).slug)
+        row = answerable(known(self._fleet, PLAIN, name))
         await exchange.answer(self._model(row, name))
 
     def _answering(self) -> list[Row]:

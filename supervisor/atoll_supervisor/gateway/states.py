@@ -35,6 +35,13 @@ def is_at_rest(row: Row) -> bool:
     return row.phase in ("stopped", "failed", "invalid")
 
 
+def answerable(row: Row) -> Row:
+    """The row itself, if the agent can answer; raises NotServing, which says why it cannot."""
+    if not can_answer(row):
+        raise refusal(row)
+    return row
+
+
 def refusal(row: Row) -> NotServing:
     """Why an agent for which `can_answer` is false is not asked."""
     slug, reason = row.slug, _first_line(row.reason)
