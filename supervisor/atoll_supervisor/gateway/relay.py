@@ -1,4 +1,4 @@
-"""Hands an agent's answer to the client as it comes, and ends it in its dialect if the agent cannot.
+"""Hands an agent's answer to the client as it comes; ends it properly if the agent cannot.
 
 Nothing is buffered but the end of a line that is not complete yet: a stream
 that breaks off must end with an error that clients can read, and after half a
