@@ -147,7 +147,9 @@ def figures_of(options: argparse.Namespace, agent: int, gateway: int) -> Figures
     """Every round, the two ways by turns and each way first as often."""
     figures = Figures([], [], [])
     names = [f"agent{n}" for n in range(options.agents)]
-    _first_tokens(agent, 5), _first_tokens(gateway, 5), _lists(gateway, names)
+    for port in (agent, gateway):
+        _first_tokens(port, 5)
+    _lists(gateway, names)
     for number in range(options.rounds):
         ways = [(agent, figures.direct), (gateway, figures.gateway)]
         for port, kept in ways if number % 2 else reversed(ways):

@@ -251,7 +251,7 @@ class _Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(Broken(f"it is not HTTP: {error}", untouched=False))
         self._head_size += 0 if self._has_head else len(data)
         if self._head_size > MOST_HEAD:
