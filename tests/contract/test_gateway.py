@@ -11,8 +11,8 @@ import pytest
 from atoll_supervisor.gateway.app import Gateway
 from tests.fakes.agents import agent_row, asked, play
 from tests.fakes.fleet import MemoryFleet, row_of
-from tests.fakes.serving import Served
 from tests.fakes.served import Daemon, daemon, served
+from tests.fakes.serving import Served
 from tests.fakes.upstream import (
     HANG,
     RESET,
@@ -436,4 +436,3 @@ async def test_a_real_agent_answers_through_the_gateway_as_it_does_directly(
 def served_agent(served: Served) -> Served:
     """The agent of conftest.py, under a name that hides nothing here."""
     return served
-

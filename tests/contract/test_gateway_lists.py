@@ -204,4 +204,3 @@ async def test_a_hundred_agents_are_listed_from_memory(tmp_path: Path) -> None:
             print(f"tags and 100 shows: {(time.monotonic() - began) * 1000:.0f} ms")
         assert {answer.status_code for answer in answers} == {200}
         assert crowd.requests == []
-

@@ -222,4 +222,3 @@ async def test_requests_at_the_same_time_have_a_connection_each(
 async def test_an_ipv6_place_is_named_with_brackets() -> None:
     assert Place("::1", 8100).authority == "[::1]:8100"
     assert Place("localhost", 80, Path("x.sock")).authority == "localhost"
-

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import httptools
 from msgspec import Struct
@@ -169,6 +170,17 @@ async def _exchanged(connection: "_Connection", request: bytes, patience: float)
     return connection
 
 
+@runtime_checkable
+class _Wire(Protocol):
+    """What is used of a transport: uvloop's are no subclasses of asyncio's."""
+
+    def write(self, data: bytes) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
 class _Connection(asyncio.Protocol):
     """One connection; one request at a time."""
 
@@ -176,7 +188,7 @@ class _Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport: _Wire | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._body: deque[bytes] = deque()
         self._buffered = 0
@@ -196,9 +208,8 @@ class _Connection(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether another request may be sent."""
-        if self._transport is None or self._transport.is_closing():
-            return False
-        return not self._busy and self._keeps and self._fault is None
+        is_open = self._transport is not None and not self._transport.is_closing()
+        return is_open and not self._busy and self._keeps and self._fault is None
 
     async def exchange(self, request: bytes, patience: float) -> None:
         """Send a request; returns when the head of the answer is there."""
@@ -235,11 +246,9 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # asyncio.Protocol
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio."""
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, _Wire)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -271,8 +280,6 @@ class _Connection(asyncio.Protocol):
             words = str(exc) if exc else "the connection was closed"
             self._fail(Broken(words, untouched=not self._touched))
 
-    # httptools
-
     def on_message_begin(self) -> None:
         """From httptools; a second answer to one request is a fault of the server."""
         if self._complete:
@@ -298,8 +305,6 @@ class _Connection(asyncio.Protocol):
         if self._has_head:
             self._complete = True
             self._keeps = self._parser.should_keep_alive()
-
-    # inside
 
     def _begin(self, patience: float) -> None:
         self._busy, self._keeps = True, False
@@ -344,6 +349,4 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _is_framed(self) -> bool:
-        return any(
-            name in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-        )
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)

@@ -11,9 +11,9 @@ import msgspec
 from atoll.adapters.gguf import read_gguf
 from atoll.adapters.host import POLL, Host, host_socket
 from atoll.adapters.openai import OpenAIModel
+from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.slots import slots_of
 from atoll.adapters.toolless import without_tool_roles
-from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused
 from atoll.ports import Chunk, Clock, Done, ModelInfo, ModelRequest
 

@@ -9,8 +9,8 @@ import msgspec
 from atoll.adapters import ollama_wire as wire
 from atoll.adapters.lenient_json import decoded
 from atoll.adapters.offered import Offered
-from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.peer import Peer, UpstreamStatus
+from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.upstream import Upstream, drain
 from atoll.adapters.words import spoken
 from atoll.config.names import same_model

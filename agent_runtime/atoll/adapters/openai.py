@@ -12,8 +12,8 @@ from atoll.adapters.lenient_json import decoded
 from atoll.adapters.offered import Offered
 from atoll.adapters.openai_models import info_of, listed
 from atoll.adapters.openai_request import body_of
-from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.peer import Peer, UpstreamStatus
+from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.upstream import Upstream, drain
 from atoll.adapters.words import spoken
 from atoll.errors import UpstreamError, UpstreamGarbage
