@@ -184,7 +184,7 @@ def table(figures: Figures, options: argparse.Namespace) -> str:
         ("first token at the agent's port", statistics.median(figures.direct), None),
         ("first token through the gateway", statistics.median(figures.gateway), None),
         ("what the gateway adds", figures.added, ADDED_GOAL),
-        (f"`/api/tags` and {options.agents} × `/api/show`, warm", lists, LISTS_GOAL),
+        (f"`/api/tags` and {options.agents} x `/api/show`, warm", lists, LISTS_GOAL),
     )
     lines = ["| what | median | goal | held |", "| --- | --- | --- | --- |"]
     for what, value, goal in rows:

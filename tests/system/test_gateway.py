@@ -86,7 +86,7 @@ async def test_kills_under_load_lose_no_request(daemon: Daemon) -> None:
                     daemon.wait_for, "ghidraagent", restarts=number, phase="running"
                 )
         assert met.failures == []
-        assert met.answers > 20
+        assert met.answers >= 4, "every client has been answered"
 
 
 async def test_a_stream_whose_agent_is_killed_ends_with_an_error_line(daemon: Daemon) -> None:

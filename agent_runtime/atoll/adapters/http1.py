@@ -19,8 +19,7 @@ MOST_BUFFERED = 1 << 20
 """Bytes of a body that wait for their reader before the server has to."""
 MOST_HEAD = 64 * 1024
 IDLE = 3.0
-"""Seconds a connection is kept: less than the 5 s of llama.cpp and uvicorn, which would
-otherwise close it in the very moment it is used again."""
+"""Seconds a connection is kept: less than the 5 s after which llama.cpp and uvicorn close it."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -145,8 +144,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._connect_limit):
                 if place.socket is not None:
-                    path = str(place.socket)
-                    _, made = await loop.create_unix_connection(_Connection, path)
+                    _, made = await loop.create_unix_connection(_Connection, str(place.socket))
                 else:
                     _, made = await loop.create_connection(_Connection, place.host, place.port)
         except (OSError, TimeoutError) as error:

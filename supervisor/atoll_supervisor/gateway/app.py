@@ -80,7 +80,7 @@ class Gateway:
             await self._answer(exchange)
         except AtollError as error:
             await exchange.refuse(failure_of(error))
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever it is, the client gets an answer
             _log.exception("%s %s failed", scope["method"], scope["path"])
             await exchange.refuse(CRASHED)
 
