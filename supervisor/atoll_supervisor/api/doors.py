@@ -20,7 +20,9 @@ class Doors:
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one connection of any ASGI type."""
-        if scope["type"] == ScopeType.HTTP and serves(scope["path"]):
+        if scope["type"] == "lifespan":
+            await self._management(scope, receive, send)
+        elif scope["type"] == ScopeType.HTTP and serves(scope["path"]):
             await self._gateway(scope, receive, send)
         else:
             await self._management(scope, receive, send)

@@ -73,7 +73,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one request; there is nothing here for other types of connections."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] == "lifespan" or scope["type"] != ScopeType.HTTP:
             return
         exchange = Exchange(scope, receive, send)
         try:
