@@ -62,6 +62,8 @@ def test_every_contract_is_kept() -> None:
         ("agent_runtime/atoll/errors.py", "import atoll.wire", LAYERS),
         ("agent_runtime/atoll/stray.py", "", LAYERS),
         ("supervisor/atoll_supervisor/shell/bad.py", "import atoll_supervisor.api", SUPERVISOR),
+        ("supervisor/atoll_supervisor/gateway/bad.py", "import atoll_supervisor.shell", SUPERVISOR),
+        ("supervisor/atoll_supervisor/gateway/bad.py", "import atoll_supervisor.loop", SUPERVISOR),
         ("supervisor/atoll_supervisor/ports.py", "import atoll_supervisor.shell", SUPERVISOR),
         ("supervisor/atoll_supervisor/stray.py", "", SUPERVISOR),
         ("supervisor/atoll_supervisor/core/bad.py", "import atoll_supervisor.keeper", CORES),
