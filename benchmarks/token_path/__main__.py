@@ -12,7 +12,6 @@ held ends in exit 1.
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import time

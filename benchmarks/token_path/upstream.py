@@ -71,7 +71,7 @@ class Served(asyncio.Protocol):
         self._free = True
         self._write()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -80,7 +80,11 @@ class Served(asyncio.Protocol):
         if not found:
             return
         size = next(
-            (int(one[15:]) for one in head.lower().split(b"\r\n") if one[:15] == b"content-length:"),
+            (
+                int(one[15:])
+                for one in head.lower().split(b"\r\n")
+                if one[:15] == b"content-length:"
+            ),
             0,
         )
         if len(rest) < size:
