@@ -82,13 +82,13 @@ def every_figure(results: Results) -> str:
     return "\n".join(lines)
 
 
-def write_between_markers(path: Path, text: str) -> None:
+def write_between_markers(path: Path, text: str, begin: str = BEGIN, end: str = END) -> None:
     """Put the text between the markers of a file; raises NoMarkers when it has none."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise NoMarkers(f"{path} has no {BEGIN} … {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    before, opened, rest = path.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not opened or not closed:
+        raise NoMarkers(f"{path} has no {begin} … {end}")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def write_json(path: Path, results: Results, conditions: str, notes: Sequence[str]) -> None:

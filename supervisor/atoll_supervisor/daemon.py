@@ -254,6 +254,7 @@ class Daemon:
             allowed_origins=settings.allowed_origins,
             same_origin_only=True,
             hosts_setting="[daemon] allowed_hosts in atoll.toml, or to ATOLL_ALLOWED_HOSTS",
+            origins_setting="[daemon] allowed_origins in atoll.toml, or to ATOLL_ALLOWED_ORIGINS",
         )
         app = create_app(
             self._fleet,
@@ -263,6 +264,7 @@ class Daemon:
             events=self._events,
             upkeep=self,
             leaving=self._down,
+            agent_token=os.environ.get("ATOLL_AGENT_TOKEN", ""),
         )
         return HttpServer(app, sock, stop_timeout=API_STOP_TIMEOUT)
 

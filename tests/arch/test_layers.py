@@ -16,11 +16,14 @@ CORES = "the decision cores do no I/O and read no clock"
 LAYERS = "layers of the agent runtime"
 SUPERVISOR = "layers of the supervisor"
 KEEPER = "the keeper stands on the standard library alone"
+SUITE = "the conformance suite knows nothing of ATOLL and needs httpx and msgspec alone"
+LIGHT = "an agent does not carry the conformance suite"
+ROOTS = ("agent_runtime", "supervisor", "conformance")
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     """Check the contracts of the tree at `root`, not of the one that is installed."""
-    paths = os.pathsep.join([str(root / "agent_runtime"), str(root / "supervisor")])
+    paths = os.pathsep.join(str(root / name) for name in ROOTS)
     return subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
         cwd=root,
@@ -34,7 +37,7 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for name in ("agent_runtime", "supervisor"):
+    for name in ROOTS:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
@@ -44,7 +47,7 @@ def test_every_contract_is_kept() -> None:
     done = lint_imports(ROOT)
     kept = set(re.findall(r"^(.+?) KEPT", done.stdout, re.MULTILINE))
     assert done.returncode == 0, done.stdout
-    assert kept == {RUNTIME, CORES, LAYERS, SUPERVISOR, KEEPER}
+    assert kept == {RUNTIME, CORES, LAYERS, SUPERVISOR, KEEPER, SUITE, LIGHT}
 
 
 @pytest.mark.parametrize(
@@ -59,12 +62,17 @@ def test_every_contract_is_kept() -> None:
         ("agent_runtime/atoll/errors.py", "import atoll.wire", LAYERS),
         ("agent_runtime/atoll/stray.py", "", LAYERS),
         ("supervisor/atoll_supervisor/shell/bad.py", "import atoll_supervisor.api", SUPERVISOR),
+        ("supervisor/atoll_supervisor/gateway/bad.py", "import atoll_supervisor.shell", SUPERVISOR),
+        ("supervisor/atoll_supervisor/gateway/bad.py", "import atoll_supervisor.loop", SUPERVISOR),
         ("supervisor/atoll_supervisor/ports.py", "import atoll_supervisor.shell", SUPERVISOR),
         ("supervisor/atoll_supervisor/stray.py", "", SUPERVISOR),
         ("supervisor/atoll_supervisor/core/bad.py", "import atoll_supervisor.keeper", CORES),
         ("supervisor/atoll_supervisor/keeper/bad.py", "import asyncio", KEEPER),
         ("supervisor/atoll_supervisor/keeper/bad.py", "from msgspec import Struct", KEEPER),
         ("supervisor/atoll_supervisor/keeper/bad.py", "from atoll.config import names", KEEPER),
+        ("conformance/atoll_conformance/bad.py", "from atoll.wire import json", SUITE),
+        ("conformance/atoll_conformance/bad.py", "import click", SUITE),
+        ("agent_runtime/atoll/http/bad.py", "import atoll_conformance", LIGHT),
     ],
 )
 def test_a_module_that_breaks_a_layer_is_found(

@@ -71,8 +71,8 @@ def test_the_root_holds_only_what_is_known() -> None:
     """Stray files at the root are how a repository begins to rot."""
     known = {
         ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "agent_runtime",
-        "atoll_agents", "benchmarks", "docs", "pyproject.toml", "recipes", "requirements",
-        "scripts", "supervisor", "systemd", "tests",
+        "atoll_agents", "benchmarks", "conformance", "docs", "pyproject.toml", "recipes",
+        "requirements", "scripts", "supervisor", "systemd", "tests",
     }  # fmt: skip
     found = {path.relative_to(ROOT).parts[0] for path in repository_files()}
     assert found - known == set()

@@ -1,4 +1,4 @@
-"""The wheel holds the two packages and nothing else, built as an installer would."""
+"""The wheel holds the three packages and nothing else, built as an installer would."""
 
 import shutil
 import subprocess
@@ -38,9 +38,13 @@ def names(wheel: ZipFile) -> list[str]:
     return wheel.namelist()
 
 
-def test_only_the_two_packages_are_packaged(names: list[str]) -> None:
+def test_only_the_three_packages_are_packaged(names: list[str]) -> None:
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"atoll", "atoll_supervisor"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "atoll",
+        "atoll_supervisor",
+        "atoll_conformance",
+    }
 
 
 def test_no_test_is_packaged(names: list[str]) -> None:
@@ -48,13 +52,15 @@ def test_no_test_is_packaged(names: list[str]) -> None:
 
 
 def test_every_module_is_packaged(names: list[str]) -> None:
-    roots = (ROOT / "agent_runtime", ROOT / "supervisor")
+    roots = (ROOT / "agent_runtime", ROOT / "supervisor", ROOT / "conformance")
     wanted = {path.relative_to(root).as_posix() for root in roots for path in root.rglob("*.py")}
     assert wanted <= set(names)
 
 
 def test_types_and_licence_come_along(names: list[str]) -> None:
-    assert {"atoll/py.typed", "atoll_supervisor/py.typed"} <= set(names)
+    assert {"atoll/py.typed", "atoll_supervisor/py.typed", "atoll_conformance/py.typed"} <= set(
+        names
+    )
     assert any(Path(name).name == "LICENSE" for name in names)
 
 

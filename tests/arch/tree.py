@@ -12,8 +12,9 @@ from msgspec import Struct
 ROOT = Path(__file__).resolve().parents[2]
 ATOLL = ROOT / "agent_runtime/atoll"
 SUPERVISOR = ROOT / "supervisor/atoll_supervisor"
+CONFORMANCE = ROOT / "conformance/atoll_conformance"
 AGENTS = ROOT / "atoll_agents"
-PACKAGES = (ATOLL, SUPERVISOR)
+PACKAGES = (ATOLL, SUPERVISOR, CONFORMANCE)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -36,7 +37,7 @@ class Source(Struct, frozen=True):
 
 
 def sources(*folders: Path) -> list[Source]:
-    """The Python files under the folders, or under both packages."""
+    """The Python files under the folders, or under all packages."""
     paths = sorted(path for folder in folders or PACKAGES for path in folder.rglob("*.py"))
     texts = [(path, path.read_text()) for path in paths]
     return [Source(path, text, ast.parse(text, str(path))) for path, text in texts]

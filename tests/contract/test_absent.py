@@ -27,7 +27,7 @@ def test_ollamas_are_501_in_its_shape(served: Served, method: str, path: str) ->
     assert "not offered" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/responses", "/v1/audio/transcriptions"])
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions"])
 def test_openais_are_501_in_its_envelope(served: Served, path: str) -> None:
     answer = asked(served, "POST", path)
     assert answer.status_code == 501
@@ -35,12 +35,12 @@ def test_openais_are_501_in_its_envelope(served: Served, path: str) -> None:
     assert "not offered" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
-def test_anthropics_are_501_in_its_envelope(served: Served, path: str) -> None:
-    answer = asked(served, "POST", path)
+def test_tokens_are_not_guessed_and_anthropics_envelope_says_so(served: Served) -> None:
+    answer = asked(served, "POST", "/v1/messages/count_tokens")
     told = answer.json()
     assert (answer.status_code, told["type"]) == (501, "error")
     assert told["error"]["type"] == "api_error"
+    assert "an estimate is no count" in told["error"]["message"]
     assert told["request_id"].startswith("req_")
 
 

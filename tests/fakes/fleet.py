@@ -62,6 +62,14 @@ class MemoryFleet:
         self._logs = logs
         self._rows = {row.slug: row for row in rows}
 
+    def put(self, row: Row) -> None:
+        """Let the agent be as this row says."""
+        self._rows[row.slug] = row
+
+    def remove(self, slug: str) -> None:
+        """Let there be no such agent any more."""
+        del self._rows[slug]
+
     def rows(self) -> Sequence[Row]:
         return [self._rows[slug] for slug in sorted(self._rows)]
 

@@ -49,14 +49,25 @@ async def served(app: AsgiApp, port: int = 0) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def daemon(
-    fleet: MemoryFleet, token: str | None = TOKEN, events: Events | None = None, port: int = 0
+    fleet: MemoryFleet,
+    token: str | None = TOKEN,
+    events: Events | None = None,
+    port: int = 0,
+    agent_token: str = "",
 ) -> AsyncIterator[Daemon]:
     """Serve the management API of `fleet`; of no events when none are given."""
     rules = GuardRules(bind_host="127.0.0.1", same_origin_only=True)
     leaving = asyncio.Event()
     events = events or MemoryEvents()
     app = create_app(
-        fleet, Access(token), rules, "9.9.9", events=events, upkeep=MemoryUpkeep(), leaving=leaving
+        fleet,
+        Access(token),
+        rules,
+        "9.9.9",
+        events=events,
+        upkeep=MemoryUpkeep(),
+        leaving=leaving,
+        agent_token=agent_token,
     )
     async with served(app, port) as port:
         yield Daemon(f"http://127.0.0.1:{port}", port, fleet, leaving)

@@ -126,3 +126,26 @@ def test_a_wrong_script_is_told(tmp_path: Path, script: str, message: str):
     with pytest.raises(ConfigError) as caught:
         scripted(tmp_path, script)
     assert message in str(caught.value)
+
+
+async def test_a_turn_can_want_a_system_prompt_and_a_picture(tmp_path: Path):
+    script = """
+    [[turn]]
+    text = "plain"
+    [[turn]]
+    system = "pirate"
+    text = "arr"
+    [[turn]]
+    match = "hi"
+    images = 1
+    text = "seen"
+    """
+    model = scripted(tmp_path, script)
+    system = Message(role="system", content="You are a pirate.")
+    user, picture = (
+        Message(role="user", content="hi"),
+        Message(role="user", content="hi", images=("",)),
+    )
+    for messages, answer in (((user,), "plain"), ((system, user), "arr"), ((picture,), "seen")):
+        chunks = await collect(model, ModelRequest(messages=messages))
+        assert text_of(chunks) == answer

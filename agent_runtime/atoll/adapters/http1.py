@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import httptools
 from msgspec import Struct
@@ -18,8 +19,7 @@ MOST_BUFFERED = 1 << 20
 """Bytes of a body that wait for their reader before the server has to."""
 MOST_HEAD = 64 * 1024
 IDLE = 3.0
-"""Seconds a connection is kept: less than the 5 s of llama.cpp and uvicorn, which would
-otherwise close it in the very moment it is used again."""
+"""Seconds a connection is kept: less than the 5 s after which llama.cpp and uvicorn close it."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -130,6 +130,7 @@ class Pool:
         return None
 
     def _put_back(self, connection: "_Connection") -> None:
+        connection.rest()
         if not connection.is_free:
             connection.close()
             return
@@ -143,8 +144,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._connect_limit):
                 if place.socket is not None:
-                    path = str(place.socket)
-                    _, made = await loop.create_unix_connection(_Connection, path)
+                    _, made = await loop.create_unix_connection(_Connection, str(place.socket))
                 else:
                     _, made = await loop.create_connection(_Connection, place.host, place.port)
         except (OSError, TimeoutError) as error:
@@ -168,6 +168,17 @@ async def _exchanged(connection: "_Connection", request: bytes, patience: float)
     return connection
 
 
+@runtime_checkable
+class _Wire(Protocol):
+    """What is used of a transport: uvloop's are no subclasses of asyncio's."""
+
+    def write(self, data: bytes) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
 class _Connection(asyncio.Protocol):
     """One connection; one request at a time."""
 
@@ -175,7 +186,7 @@ class _Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport: _Wire | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._body: deque[bytes] = deque()
         self._buffered = 0
@@ -195,8 +206,8 @@ class _Connection(asyncio.Protocol):
     @property
     def is_free(self) -> bool:
         """Whether another request may be sent."""
-        is_over = not self._busy or (self._complete and not self._body)
-        return is_over and self._keeps and self._fault is None
+        is_open = self._transport is not None and not self._transport.is_closing()
+        return is_open and not self._busy and self._keeps and self._fault is None
 
     async def exchange(self, request: bytes, patience: float) -> None:
         """Send a request; returns when the head of the answer is there."""
@@ -210,29 +221,32 @@ class _Connection(asyncio.Protocol):
         """Whatever of the body has come, b"" at its end."""
         while not self._body:
             if self._complete:
-                self._rest()
+                self.rest()
                 return b""
             await self._more()
         data = b"".join(self._body) if len(self._body) > 1 else self._body[0]
         self._body.clear()
         self._buffered = 0
-        if self._paused and self._transport is not None:
+        if self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
         return data
 
+    def rest(self) -> None:
+        """Be done with the answer, if it has been read to its end."""
+        if self._complete and not self._body:
+            self._end()
+
     def close(self) -> None:
         """Close it at once."""
-        self._rest()
+        self._end()
         self._keeps = False
         if self._transport is not None:
             self._transport.abort()
 
-    # asyncio.Protocol
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio."""
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, _Wire)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -244,7 +258,7 @@ class _Connection(asyncio.Protocol):
         self._heard = self._loop.time()
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(Broken(f"it is not HTTP: {error}", untouched=False))
         self._head_size += 0 if self._has_head else len(data)
         if self._head_size > MOST_HEAD:
@@ -264,10 +278,10 @@ class _Connection(asyncio.Protocol):
             words = str(exc) if exc else "the connection was closed"
             self._fail(Broken(words, untouched=not self._touched))
 
-    # httptools
-
     def on_message_begin(self) -> None:
-        """From httptools."""
+        """From httptools; a second answer to one request is a fault of the server."""
+        if self._complete:
+            raise Broken("it answered more than it was asked", untouched=False)
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -290,8 +304,6 @@ class _Connection(asyncio.Protocol):
             self._complete = True
             self._keeps = self._parser.should_keep_alive()
 
-    # inside
-
     def _begin(self, patience: float) -> None:
         self._busy, self._keeps = True, False
         self._touched = self._has_head = self._complete = False
@@ -299,7 +311,7 @@ class _Connection(asyncio.Protocol):
         self._patience, self._heard = patience, self._loop.time()
         self._watch = self._loop.call_later(patience, self._look)
 
-    def _rest(self) -> None:
+    def _end(self) -> None:
         self._busy = False
         if self._watch is not None:
             self._watch.cancel()
@@ -335,6 +347,4 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _is_framed(self) -> bool:
-        return any(
-            name in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-        )
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)

@@ -1,4 +1,4 @@
-"""Carries requests over `http1`: three times as fast per token as httpx (performance.md section 5)."""
+"""Carries requests over `http1`: three times as fast per token as httpx (performance.md 5)."""
 
 import os
 import socket

@@ -16,6 +16,11 @@
     text = "It is sunny."              # one chunk per word; `chunks` gives them one by one
 
     [[turn]]
+    system = "pirate"                  # the system prompt must hold this text,
+    images = 1                         # the last user message so many pictures
+    text = "Arr, a picture."
+
+    [[turn]]
     chunks = ["Hel", "lo"]
     delay = 0.5                        # seconds before each chunk
     reason = "length"                  # or "stop"
@@ -25,8 +30,8 @@
     after = 1                          # chunks before the error
     error = "the model fell over"
 
-Turns of the same `match` form a group. The first group whose `match` fits the
-last user message is taken, the group without `match` last; the turns of a group
+Turns of the same conditions form a group. The first group whose conditions fit the
+request is taken, the group without conditions last; the turns of a group
 come one after the other and then from the beginning. Nothing is random.
 """
 
@@ -43,6 +48,10 @@ from atoll.wire.json import JsonObject
 
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 
+Conditions = tuple[str, str, int]
+"""`match`, `system` and `images` of a turn."""
+ALWAYS: Conditions = ("", "", 0)
+
 
 class ScriptedCall(Struct, frozen=True, forbid_unknown_fields=True):
     """One tool call; without an id it gets one that counts up."""
@@ -56,6 +65,8 @@ class Turn(Struct, frozen=True, forbid_unknown_fields=True):
     """One answer of the model."""
 
     match: str = ""
+    system: str = ""
+    images: Annotated[int, Meta(ge=0)] = 0
     text: str = ""
     chunks: tuple[str, ...] = ()
     thinking: str = ""
@@ -70,8 +81,15 @@ class Turn(Struct, frozen=True, forbid_unknown_fields=True):
         """The chunks in which it is said."""
         return self.chunks or tuple(re.findall(r"\S+\s*|\s+", self.text))
 
-    def fits(self, question: str) -> bool:
-        """Whether it is meant for this user message."""
+    @property
+    def conditions(self) -> Conditions:
+        """What it is said to; turns of equal conditions are a group."""
+        return self.match, self.system, self.images
+
+    def fits(self, question: str, system: str, images: int) -> bool:
+        """Whether it is meant for this user message, system prompt and number of pictures."""
+        if self.system not in system or self.images > images:
+            return False
         if pattern := _pattern(self.match):
             return re.search(pattern, question) is not None
         return self.match in question

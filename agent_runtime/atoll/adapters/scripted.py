@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from atoll.adapters.embedding import TOO_LONG
 from atoll.adapters.invented import VECTOR, invented_logprobs, vector_of
 from atoll.adapters.logprobs import wanted_by
-from atoll.adapters.script import Script, Turn, load_script
+from atoll.adapters.script import ALWAYS, Conditions, Script, Turn, load_script
 from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.errors import ClientError, UpstreamError
 from atoll.ports import (
@@ -24,7 +24,7 @@ from atoll.ports import (
     TextDelta,
     ThinkingDelta,
 )
-from atoll.wire.messages import Call, Usage
+from atoll.wire.messages import Call, Message, Usage
 
 __all__ = ["ScriptedModel", "load_script"]
 
@@ -36,7 +36,7 @@ class ScriptedModel:
         self._script = script
         self._model = model
         self._clock = clock
-        self._used: Counter[str] = Counter()
+        self._used: Counter[Conditions] = Counter()
         self._calls = 0
 
     async def describe(self) -> ModelInfo:
@@ -91,12 +91,14 @@ class ScriptedModel:
         return "embedding" in self._script.capabilities
 
     def _next(self, request: ModelRequest) -> Turn:
-        question = _question(request)
-        fitting = [turn.match for turn in self._script.turn if turn.match and turn.fits(question)]
-        group = [turn for turn in self._script.turn if turn.match == (fitting or [""])[0]]
+        asked = _question(request)
+        system = "\n".join(m.content for m in request.messages if m.role == "system")
+        turns = self._script.turn
+        fitting = [one for one in turns if one.fits(asked.content, system, len(asked.images))]
+        key = next((one.conditions for one in fitting if one.conditions != ALWAYS), ALWAYS)
+        group = [one for one in turns if one.conditions == key]
         if not group:
-            raise UpstreamError(f"the script has no turn for {question!r}")
-        key = group[0].match
+            raise UpstreamError(f"the script has no turn for {asked.content!r}")
         self._used[key] += 1
         return group[(self._used[key] - 1) % len(group)]
 
@@ -114,7 +116,8 @@ class ScriptedModel:
         return f"call_{self._calls:08d}"
 
 
-def _question(request: ModelRequest) -> str:
+def _question(request: ModelRequest) -> Message:
     if request.raw_prompt is not None:
-        return request.raw_prompt
-    return next((m.content for m in reversed(request.messages) if m.role == "user"), "")
+        return Message(role="user", content=request.raw_prompt)
+    asked = [message for message in request.messages if message.role == "user"]
+    return asked[-1] if asked else Message(role="user", content="")

@@ -14,14 +14,12 @@ AnyRequest = Request[object, object, State]
 
 _ABSENT = {
     "/api/experimental/": "what is experimental in Ollama is not offered by this agent",
-    "/v1/completions": "legacy completions are not offered: use /v1/chat/completions",
-    "/v1/responses": "responses are not offered yet: use /v1/chat/completions",
-    "/v1/messages": "messages are not offered yet: use /v1/chat/completions or /api/chat",
     "/v1/audio/": "audio is not offered: send the text of it to /v1/chat/completions",
+    "/v1/messages/count_tokens": (
+        "tokens are not counted before a turn: no back end tells it, and an estimate is no count"
+    ),
 }
 """Beginnings of paths, and what is said there."""
-_COMPLETIONS = ["/v1/completions", "/v1/responses", "/v1/audio/transcriptions"]
-_MESSAGES = ["/v1/messages", "/v1/messages/count_tokens"]
 _DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 
 
@@ -32,7 +30,13 @@ class _NoAccount(ClientError):
     status = 401
 
 
-@post(["/api/experimental/{name:path}", *_COMPLETIONS, *_MESSAGES])
+@post(
+    [
+        "/api/experimental/{name:path}",
+        "/v1/audio/transcriptions",
+        "/v1/messages/count_tokens",
+    ]
+)
 async def absent(request: AnyRequest) -> None:
     """Known, and not offered."""
     path = request.url.path

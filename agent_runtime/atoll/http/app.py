@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException
 
 from atoll.http.absent import ABSENT
 from atoll.http.access import give
+from atoll.http.anthropic.routes import messages
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.faults import dialect_of, error_body, failure_of
@@ -19,7 +20,9 @@ from atoll.http.ollama.library import LIBRARY
 from atoll.http.ollama.lists import ps, root, show, tags, version
 from atoll.http.ollama.turns import chat, generate
 from atoll.http.openai.embeddings import embeddings
+from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
+from atoll.http.responses.routes import responses
 from atoll.http.sessions import cleanup, sessions
 from atoll.http.stopping import ToldOfTheStop
 from atoll.loop.agent import Agent
@@ -57,7 +60,7 @@ def agent_routes() -> Litestar:
     return Litestar(
         [
             *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
-            *(models, model, completions, embeddings),
+            *(models, model, completions, text_completions, embeddings, responses, messages),
             *(health, ready, sessions, cleanup, *ABSENT),
         ],
         exception_handlers={HTTPException: _rejected, Exception: _failed},

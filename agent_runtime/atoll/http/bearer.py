@@ -39,10 +39,20 @@ class Bearer:
             await send_answer(send, 401, body, headers=((b"www-authenticate", b"Bearer"),))
 
     def _shown(self, scope: Scope) -> bool:
-        offered = [value for name, value in scope["headers"] if name == b"authorization"]
-        scheme, _, token = offered[0].partition(b" ") if len(offered) == 1 else (b"", b"", b"")
-        matches = hmac.compare_digest(_digest(token.strip()), self._digest)
-        return matches and scheme.lower() == b"bearer"
+        return hmac.compare_digest(_digest(_offered(scope)), self._digest)
+
+
+def _offered(scope: Scope) -> bytes:
+    """The token of a request, b"" for none.
+
+    It is in `Authorization`; without that, in `x-api-key`, where Anthropic's clients have it.
+    """
+    offered = [value for name, value in scope["headers"] if name == b"authorization"]
+    keys = [value for name, value in scope["headers"] if name == b"x-api-key"]
+    if not offered and len(keys) == 1:
+        return keys[0].strip()
+    scheme, _, token = offered[0].partition(b" ") if len(offered) == 1 else (b"", b"", b"")
+    return token.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _digest(text: bytes) -> bytes:

@@ -24,8 +24,10 @@ _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     413: "request_too_large",
     503: "overloaded_error",
+    504: "timeout_error",
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -118,9 +120,7 @@ def error_body(dialect: Dialect, failure: Failure) -> bytes:
         case "openai":
             return _encode(envelope(failure))
         case "anthropic":
-            kind = _ANTHROPIC_TYPES.get(failure.status, "api_error")
-            error = AnthropicError(kind, failure.message)
-            return _encode(AnthropicEnvelope(error, f"req_{secrets.token_hex(12)}"))
+            return anthropic_error(failure, f"req_{secrets.token_hex(12)}")
         case "atoll":
             return _encode(PlainError(failure.message, failure.code, failure.who))
 
@@ -129,3 +129,9 @@ def envelope(failure: Failure) -> Envelope:
     """OpenAI's error envelope, also sent inside a stream."""
     kind = _OPENAI_TYPES.get(failure.status, "api_error")
     return Envelope(OpenAiError(failure.message, kind))
+
+
+def anthropic_error(failure: Failure, request_id: str) -> bytes:
+    """Anthropic's error envelope, also sent inside a stream."""
+    kind = _ANTHROPIC_TYPES.get(failure.status, "api_error")
+    return _encode(AnthropicEnvelope(AnthropicError(kind, failure.message), request_id))

@@ -1,4 +1,4 @@
-"""The management API put together; every decision is in the modules of the routes."""
+"""Gateway and management API put together; every decision is in the modules of the routes."""
 
 import asyncio
 import secrets
@@ -9,10 +9,12 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
 from atoll.errors import AtollError
+from atoll.http.asgi import AsgiApp
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
+from atoll_supervisor.api.doors import Doors, guarded_gateway
 from atoll_supervisor.api.events import read_agent_events, read_events
 from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
@@ -44,11 +46,13 @@ def create_app(
     events: Events,
     upkeep: Upkeep,
     leaving: asyncio.Event | None = None,
-) -> Guard:
+    agent_token: str = "",
+) -> AsgiApp:
     """The daemon's ASGI application, with Host, Origin and body checks in front.
 
     `rules` are the guard's: which hosts and origins may speak to this port.
-    Streams that would go on for ever end cleanly when `leaving` is set.
+    Streams that would go on for ever end cleanly when `leaving` is set. Clients of the
+    gateway have to show the `agent_token`, if the agents ask for one.
     """
     given = {
         "fleet": fleet,
@@ -58,7 +62,8 @@ def create_app(
         "leaving": leaving or asyncio.Event(),
     }
     app = application(given, access, version)
-    return Guard(HeadAsGet(app, may_be_endless), rules)
+    management = Guard(HeadAsGet(app, may_be_endless), rules)
+    return Doors(guarded_gateway(fleet, rules, agent_token), management)
 
 
 def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:

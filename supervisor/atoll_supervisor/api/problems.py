@@ -1,7 +1,7 @@
 """Errors as the management API answers them: `{"detail", "code", "who"}`.
 
 One body everywhere that says what is wrong and who has to mend it (DESIGN
-section 7). Unknown paths under Ollama's own `/api/` get Ollama's plain text.
+section 7). Paths of Ollama and OpenAI never come here: they are the gateway's.
 """
 
 import logging
@@ -61,13 +61,11 @@ def refused(_request: AnyRequest, error: AtollError) -> Response[ErrorBody]:
     return _answer(error.status, ErrorBody(str(error), error.code, error.who))
 
 
-def rejected(request: AnyRequest, error: HTTPException) -> Response[ErrorBody] | Response[str]:
+def rejected(request: AnyRequest, error: HTTPException) -> Response[ErrorBody]:
     """An error of Litestar's: unknown path, wrong method, bad parameter."""
     status = error.status_code
     if status >= 500:
         return crashed(request, error)
-    if status in (404, 405) and _is_ollamas(request.url.path):
-        return _ollama_text(request, status)
     body = ErrorBody(_sentence(request, error), _CODES.get(status, "bad_request"), "client")
     return _answer(status, body, _allowed(request) if status == 405 else {})
 
@@ -84,16 +82,6 @@ def _answer(
 ) -> Response[ErrorBody]:
     merged = {**_HEADERS.get(status, {}), **(headers or {})}
     return Response(body, status_code=status, headers=merged, media_type="application/json")
-
-
-def _is_ollamas(path: str) -> bool:
-    return path.startswith("/api/") and not path.startswith("/api/v1/")
-
-
-def _ollama_text(request: AnyRequest, status: int) -> Response[str]:
-    text = "404 page not found" if status == 404 else "405 method not allowed"
-    headers = _allowed(request) if status == 405 else {}
-    return Response(text, status_code=status, headers=headers, media_type="text/plain")
 
 
 def _sentence(request: AnyRequest, error: HTTPException) -> str:

@@ -5,6 +5,7 @@ nothing here is called from anywhere else, but for adoption, which arms the
 same timers.
 """
 
+from math import ceil
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -39,6 +40,9 @@ KILL_AGAIN = 5.0
 MOST_LEAVING = 3
 """Processes of one unit that may be on their way out when another is launched: restarts in
 quick succession over long streams must not pile processes up."""
+
+TOGETHER = 5.0
+"""Seconds; probes that are further apart than this are made together with others."""
 
 NO_LIMIT = float("inf")
 
@@ -241,6 +245,11 @@ def after_failure(unit: Unit, reason: str, now: float, jitter: float) -> Step:
 
 
 def arm_probe(unit: Unit, serves: Running, now: float, jitter: float) -> do.Arm:
-    """The timer of the next probe; sooner when the last one was missed."""
+    """The timer of the next probe; sooner when the last one was missed.
+
+    Those that have time are due at full seconds, many at once: to wake up costs
+    an idle daemon several times what a probe does.
+    """
     delay = next_probe(serves.misses, policy_of(unit).probe_interval, jitter)
-    return do.Arm("probe", now + delay, serves.generation)
+    due = now + delay
+    return do.Arm("probe", ceil(due) if delay > TOGETHER else due, serves.generation)

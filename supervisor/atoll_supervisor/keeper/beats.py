@@ -1,7 +1,7 @@
 """Heartbeats: who beats, who has fallen silent.
 
 The first word on a channel is heard at once, because it is READY=1; those after
-it are gathered every `TICK`, so that 500 units wake the keeper 5 times a second
+it are gathered every `TICK`, so that 500 units wake the keeper twice a second
 and not 500 times. A beat like the one before costs one recv and one comparison.
 A unit that talks too much is heard no faster.
 """
@@ -14,12 +14,12 @@ from collections.abc import Callable
 from atoll_supervisor.keeper.channel import MAX_SAID, Said, hear
 from atoll_supervisor.keeper.eventloop import Loop
 
-TICK = 0.2
+TICK = 0.5
 SWEEP = 1.0
 SILENCE = 3.0
 """Seconds without a beat that are a hang."""
 _MOST = 16
-"""Datagrams that are heard of one unit in a tick; an honest one sends a fifth of one."""
+"""Datagrams that are heard of one unit in a tick; an honest one sends half of one."""
 
 Heard = Callable[[Said], None]
 Turned = Callable[[], None]

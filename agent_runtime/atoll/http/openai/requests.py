@@ -1,7 +1,5 @@
 """Chat completion requests as turns; pure, and every fault is a ClientError."""
 
-import re
-
 import msgspec
 
 from atoll.errors import ClientError
@@ -12,26 +10,13 @@ from atoll.http.openai.wire import (
     ResponseFormat,
     ToolCallIn,
 )
+from atoll.http.openai.words import arguments_of, image_of, stops_of, think_of
 from atoll.http.roles import role_of
 from atoll.http.tools_in import tool_specs
-from atoll.wire.json import JsonObject
-from atoll.wire.messages import Call, Format, Message, Options, Think
+from atoll.wire.messages import Call, Format, Message, Options
 from atoll.wire.turn import TurnRequest
 
 decoder = msgspec.json.Decoder(CompletionRequest)
-
-_arguments = msgspec.json.Decoder(JsonObject)
-_DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,(?P<data>[A-Za-z0-9+/=]*)")
-_EFFORTS: dict[str, Think] = {
-    "none": False,
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "max",
-    "ultra": "max",
-    "max": "max",
-}
 
 
 def completion_turn(request: CompletionRequest) -> TurnRequest:
@@ -42,20 +27,19 @@ def completion_turn(request: CompletionRequest) -> TurnRequest:
         options=_options(request),
         client_tools=tool_specs(request.tools),
         format=_format(request.response_format),
-        think=_think(request.reasoning_effort),
+        think=think_of(request.reasoning_effort),
         logprobs=request.logprobs is True,
         top_logprobs=request.top_logprobs or 0,
     )
 
 
 def _options(request: CompletionRequest) -> Options:
-    stop = request.stop or ()
     return Options(
         temperature=request.temperature,
         top_p=request.top_p,
         max_tokens=request.max_completion_tokens or request.max_tokens,
         seed=request.seed,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=stops_of(request.stop),
         presence_penalty=request.presence_penalty,
         frequency_penalty=request.frequency_penalty,
     )
@@ -69,14 +53,6 @@ def _format(given: ResponseFormat | None) -> Format:
     if given.type == "json_schema" and given.json_schema is not None:
         return given.json_schema.schema
     raise ClientError(f"response_format {given.type!r} is not text, json_object or json_schema")
-
-
-def _think(effort: str | None) -> Think:
-    if effort is None:
-        return None
-    if effort not in _EFFORTS:
-        raise ClientError(f"reasoning_effort {effort!r} is not one of {', '.join(_EFFORTS)}")
-    return _EFFORTS[effort]
 
 
 def _message(message: MessageIn) -> Message:
@@ -97,17 +73,8 @@ def _message(message: MessageIn) -> Message:
 
 def _image(part: Part) -> str:
     url = part.image_url if isinstance(part.image_url, str) else getattr(part.image_url, "url", "")
-    found = _DATA_URL.fullmatch(url)
-    if found is None:
-        raise ClientError(
-            "image URLs are not currently supported, please use base64 encoded data instead"
-        )
-    return found["data"]
+    return image_of(url)
 
 
 def _call(call: ToolCallIn) -> Call:
-    try:
-        arguments = _arguments.decode(call.function.arguments or "{}")
-    except (msgspec.DecodeError, RecursionError):
-        raise ClientError("the arguments of a tool call are not a JSON object") from None
-    return Call(call.id or "", call.function.name, arguments)
+    return Call(call.id or "", call.function.name, arguments_of(call.function.arguments))

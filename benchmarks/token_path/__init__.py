@@ -1,0 +1,1 @@
+"""What an agent adds between a client and its model: time to first token, tokens a second."""
