@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from atoll.errors import ClientError
+from atoll.wire.logprobs import Logprob
 from atoll.wire.messages import Call, Format, Message, Options, Think, ToolSpec, Usage
 
 Backend = Literal["ollama", "openai", "local", "demo", "scripted"]
@@ -36,8 +38,10 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     """One call of a model.
 
     `raw_prompt` sends that text alone, without a chat template, and leaves
-    `messages` unused. `keep_alive` is Ollama's, passed on where it means
-    something: seconds, or a Go duration.
+    `messages` unused; with `suffix` what is wanted is the text between the two,
+    from a model that can "insert". `keep_alive` is Ollama's, passed on where it means
+    something: seconds, or a Go duration. A back end without logprobs leaves
+    `logprobs` unheard; `top_logprobs` alternatives are wanted for each, 0 to 20.
     """
 
     messages: tuple[Message, ...] = ()
@@ -46,19 +50,24 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     format: Format = None
     think: Think = None
     raw_prompt: str | None = None
+    suffix: str = ""
     keep_alive: float | str | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
 
 
 class TextDelta(Struct, frozen=True):
-    """Some more of the answer; never half a character."""
+    """Some more of the answer, never half a character; with logprobs it may be empty."""
 
     text: str
+    logprobs: tuple[Logprob, ...] = ()
 
 
 class ThinkingDelta(Struct, frozen=True):
-    """Some more of the model's thinking."""
+    """Some more of the model's thinking, as a TextDelta."""
 
     text: str
+    logprobs: tuple[Logprob, ...] = ()
 
 
 class CallsDelta(Struct, frozen=True):
@@ -77,6 +86,38 @@ class Done(Struct, frozen=True):
 Chunk = TextDelta | ThinkingDelta | CallsDelta | Done
 
 
+class EmbedRequest(Struct, frozen=True, kw_only=True):
+    """Texts to be embedded, at least one.
+
+    `truncate` cuts what is longer than the model can take, where the back end
+    knows how; without it that is a ClientError. `dimensions` None means all; a
+    back end may leave it to the caller to cut. `keep_alive` is in seconds.
+    """
+
+    inputs: tuple[str, ...]
+    truncate: bool = True
+    dimensions: int | None = None
+    options: Options = Options()
+    keep_alive: float | None = None
+
+
+class Embedded(Struct, frozen=True, kw_only=True):
+    """One vector for each input, in their order and of any length; `load_ns` 0 is unknown."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+    load_ns: int = 0
+
+
+class NoEmbeddings(ClientError):
+    """The model, or the server behind it, makes no embeddings."""
+
+    code = "no_embeddings"
+
+    def __init__(self) -> None:
+        super().__init__("this model does not support embeddings")
+
+
 class Model(Protocol):
     """A language model behind some server, or none at all (`demo`, `scripted`)."""
 
@@ -93,6 +134,10 @@ class Model(Protocol):
 
         Closing the generator early cancels the generation at the back end.
         """
+        ...
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """Turn texts into vectors; raises NoEmbeddings, ClientError, Busy or UpstreamError."""
         ...
 
     async def close(self) -> None:

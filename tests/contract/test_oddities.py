@@ -6,7 +6,6 @@ import pytest
 import requests
 
 from atoll.errors import UpstreamRefused
-from atoll.http.checks import say_no_logprobs
 from tests.fakes.asking import chat, error, generate, post
 from tests.fakes.ports import FakeModel
 from tests.fakes.serving import Served, serving
@@ -50,14 +49,3 @@ def test_audio_is_refused_in_words(served: Served) -> None:
     answer = post(served, "/v1/chat/completions", model="llama2", messages=messages)
     assert answer.status_code == 400
     assert "audio is not supported" in answer.json()["error"]["message"]
-
-
-def test_logprobs_are_left_out_and_said_so_once(
-    served: Served, caplog: pytest.LogCaptureFixture
-) -> None:
-    say_no_logprobs.cache_clear()
-    hi = [{"role": "user", "content": "hi"}]
-    for path in ("/api/chat", "/v1/chat/completions", "/api/chat"):
-        body = {"model": "llama2", "messages": hi, "logprobs": True}
-        assert post(served, path, **body).status_code == 200
-    assert caplog.text.count("logprobs") == 1

@@ -1,5 +1,7 @@
 """`/api/generate` over real HTTP: rows B of ollama-api.md section 8."""
 
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -7,9 +9,23 @@ import requests
 
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Llm, Manifest
-from tests.fakes.asking import IMAGE, METRICS, chat, error, generate, lines
+from atoll.ports import ModelInfo
+from tests.fakes.asking import IMAGE, METRICS, chat, error, generate, lines, post
 from tests.fakes.ports import FakeModel, text
 from tests.fakes.serving import Served, serving
+
+_SENT = (
+    "mirostat mirostat_eta mirostat_tau num_ctx num_gpu num_thread repeat_last_n repeat_penalty"
+    " temperature stop tfs_z top_k top_p"
+)
+LANGCHAINS = dict.fromkeys(_SENT.split())
+"""The 13 options that langchain-ollama always sends with its embeddings, all null."""
+
+
+def expiry(served: Served) -> float:
+    """When ps says that the model will be gone, in seconds since the epoch."""
+    (row,) = requests.get(served.url + "/api/ps", timeout=10).json()["models"]
+    return datetime.fromisoformat(row["expires_at"]).timestamp()
 
 
 def test_b1_generate_streams_when_nothing_is_said(served: Served) -> None:
@@ -77,12 +93,41 @@ def test_b8_suffix_is_refused_with_the_full_name(served: Served) -> None:
     assert error(generate(served, suffix="}")) == (400, wanted)
 
 
+def test_b8_suffix_reaches_a_model_that_inserts(tmp_path: Path) -> None:
+    able = ModelInfo(backend="scripted", model="m", capabilities=("completion", "insert"))
+    model = FakeModel(text("return"), info=able)
+    with serving(model, tmp_path) as served:
+        answer = generate(served, prompt="def f(): ", suffix=" 1", stream=False).json()
+        assert "insert" in post(served, "/api/show", model="llama2").json()["capabilities"]
+    assert (answer["response"], "context" in answer) == ("return", False)
+    assert (model.requests[0].raw_prompt, model.requests[0].suffix) == ("def f(): ", " 1")
+
+
 def test_b9_c11_images_reach_a_model_that_sees(thinker: Served, served: Served) -> None:
     message = {"role": "user", "content": "what is it", "images": [IMAGE]}
     for answer in (generate(thinker, images=[IMAGE]), chat(thinker, messages=[message])):
         assert answer.status_code == 200
     assert error(generate(served, images=[IMAGE]))[0] == 400
     assert error(generate(thinker, images=["no base64!"]))[0] == 400
+    assert error(chat(served, messages=[message]))[0] == 400
+
+
+@pytest.mark.parametrize("more", [{"raw": True}, {"suffix": "}"}])
+def test_b9_images_are_not_lost_in_silence(thinker: Served, more: dict[str, object]) -> None:
+    status, message = error(generate(thinker, images=[IMAGE], **more))
+    assert (status, "images" in str(message)) == (400, True)
+
+
+def test_fields_for_upstreams_own_tests_are_ignored(served: Served) -> None:
+    answer = generate(served, _debug_render_only=True, shift=True, truncate=False, stream=False)
+    assert (answer.status_code, answer.json()["response"]) == (200, "Hello wörld")
+
+
+def test_an_empty_prompt_is_checked_before_the_model_is_loaded(served: Served) -> None:
+    wanted = (400, '"ghidraagent" does not support thinking')
+    assert error(generate(served, prompt="", think=True)) == wanted
+    assert error(chat(served, messages=[], think=True)) == wanted
+    assert requests.get(served.url + "/api/ps", timeout=10).json() == {"models": []}
 
 
 @pytest.mark.parametrize("absent", ["", None])
@@ -100,7 +145,8 @@ def test_b10_b11_format_reaches_the_model(served: Served, model: FakeModel) -> N
 
 
 @pytest.mark.parametrize(
-    "options", [None, {}, {"mirostat": 1, "tfs_z": 0.5}, {"temperature": None, "stop": None}]
+    "options",
+    [None, {}, {"mirostat": 1, "tfs_z": 0.5}, {"temperature": None, "stop": None}, LANGCHAINS],
 )
 def test_b13_b14_null_and_unknown_options_are_ignored(served: Served, options: object) -> None:
     assert generate(served, options=options).status_code == 200
@@ -144,9 +190,26 @@ def test_b15_b16_an_empty_prompt_loads_and_unloads(served: Served, prompt: objec
     assert requests.get(served.url + "/api/ps", timeout=10).json() == {"models": []}
 
 
-@pytest.mark.parametrize("given", [-1, "5m", 300, "1h30m", "-1s", 0.5])
-def test_b17_keep_alive_is_seen_in_ps(served: Served, given: object) -> None:
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("5m", 300), (300, 300), ("1h30m", 5400), (90.5, 90.5), (None, 300)],
+)
+def test_b17_keep_alive_is_seen_in_ps(served: Served, given: object, seconds: float) -> None:
+    before = time.time()
     assert generate(served, keep_alive=given).status_code == 200
+    assert before + seconds - 1 <= expiry(served) <= time.time() + seconds + 1
+
+
+@pytest.mark.parametrize("given", [-1, "-1s", -0.5])
+def test_b17_a_negative_keep_alive_is_for_ever(served: Served, given: object) -> None:
+    generate(served, keep_alive=given)
+    assert expiry(served) > time.time() + 100 * 365 * 86400
+
+
+@pytest.mark.parametrize("given", [0, "0", "0s"])
+def test_b17_keep_alive_0_is_gone_at_once(served: Served, given: object) -> None:
+    assert generate(served, keep_alive=given).status_code == 200
+    assert requests.get(served.url + "/api/ps", timeout=10).json() == {"models": []}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,11 @@ def test_a_raw_prompt_goes_alone():
     assert body == {"model": "m", "stream": True, "prompt": "once", "raw": True}
 
 
+def test_a_suffix_leaves_the_template_to_the_model():
+    body = wire.body_of("m", ModelRequest(raw_prompt="once", suffix="end"))
+    assert body == {"model": "m", "stream": True, "prompt": "once", "suffix": "end"}
+
+
 def test_a_line_is_read_thinking_first():
     line = decoded(
         wire.LINE,

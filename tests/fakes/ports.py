@@ -4,7 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from atoll.errors import AtollError
-from atoll.ports import Chunk, Done, ModelInfo, ModelRequest, Outcome, TextDelta
+from atoll.ports import (
+    Chunk,
+    Done,
+    Embedded,
+    EmbedRequest,
+    ModelInfo,
+    ModelRequest,
+    Outcome,
+    TextDelta,
+)
 from atoll.wire.messages import Call, ToolSpec, Usage
 
 USAGE = Usage(prompt_tokens=7, completion_tokens=3, load_ns=1, prompt_ns=20, completion_ns=30)
@@ -36,6 +45,8 @@ class FakeModel:
         self.replies = list(replies)
         self.requests: list[ModelRequest] = []
         self.closed_early = 0
+        self.embeds: list[EmbedRequest] = []
+        self.embedded: Embedded | AtollError = Embedded(vectors=((3.0, 4.0),), prompt_tokens=5)
         self.down: AtollError | None = None
         self.pings = 0
         self.gate: asyncio.Event | None = None
@@ -62,6 +73,14 @@ class FakeModel:
         except GeneratorExit:
             self.closed_early += 1
             raise
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        self.embeds.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        if isinstance(self.embedded, AtollError):
+            raise self.embedded
+        return self.embedded
 
     async def close(self) -> None:
         return None

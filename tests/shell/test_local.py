@@ -17,7 +17,7 @@ from atoll.adapters.local import LocalModel, host_peer
 from atoll.adapters.peer import Peer
 from atoll.config.places import places_of
 from atoll.errors import ConfigError, UpstreamError, UpstreamRefused
-from atoll.ports import ModelRequest, TextDelta
+from atoll.ports import EmbedRequest, ModelRequest, NoEmbeddings, TextDelta
 from atoll.wire.messages import Call, Message, Options
 from tests.fakes.collect import ask, collect, done_of, text_of
 from tests.fakes.gguf import TOOL_TEMPLATE, make_gguf
@@ -60,6 +60,30 @@ async def test_it_streams_and_counts(gguf: Path, served: Path):
     assert (done.reason, done.usage.completion_tokens) == ("length", 24)
     assert done.usage.prompt_tokens > 5
     assert min(done.usage.load_ns, done.usage.prompt_ns, done.usage.completion_ns) > 0
+    await model.close()
+
+
+async def test_it_tells_logprobs_when_they_are_asked_for(gguf: Path, served: Path):
+    model = supervised(gguf, served)
+    for number in (0, 2):
+        request = ask("hello", options=SHORT, logprobs=True, top_logprobs=number)
+        told = [chunk for chunk in await collect(model, request) if isinstance(chunk, TextDelta)]
+        items = [item for chunk in told for item in chunk.logprobs]
+        assert len(items) > 5
+        assert all(item.logprob <= 0 for item in items)
+        assert {len(item.top_logprobs) for item in items} == {number}
+    assert not any(
+        chunk.logprobs
+        for chunk in await collect(model, ask("hello", options=SHORT))
+        if isinstance(chunk, TextDelta)
+    )
+    await model.close()
+
+
+async def test_it_makes_no_embeddings(gguf: Path, served: Path):
+    model = supervised(gguf, served)
+    with pytest.raises(NoEmbeddings):
+        await model.embed(EmbedRequest(inputs=("hello",)))
     await model.close()
 
 

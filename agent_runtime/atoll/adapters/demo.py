@@ -14,7 +14,18 @@ from atoll.adapters.demo_tools import call_for
 from atoll.adapters.ids import new_call_id
 from atoll.adapters.instance import instance_of
 from atoll.adapters.stopwatch import Stopwatch, length_of
-from atoll.ports import CallsDelta, Chunk, Clock, Done, ModelInfo, ModelRequest, TextDelta
+from atoll.ports import (
+    CallsDelta,
+    Chunk,
+    Clock,
+    Done,
+    Embedded,
+    EmbedRequest,
+    ModelInfo,
+    ModelRequest,
+    NoEmbeddings,
+    TextDelta,
+)
 from atoll.wire.messages import Message, Usage
 
 NAME = "demo"
@@ -66,6 +77,10 @@ class DemoModel:
         asked = length_of(request.messages, request.raw_prompt)
         usage = watch.complete(Usage(), asked)
         yield Done("stop" if limit is None or len(words) <= limit else "length", usage)
+
+    async def embed(self, request: EmbedRequest) -> Embedded:  # noqa: ARG002  the port has it
+        """It makes none."""
+        raise NoEmbeddings
 
     async def close(self) -> None:
         """Nothing to give up."""

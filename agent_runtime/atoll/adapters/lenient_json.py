@@ -11,6 +11,9 @@ from atoll.wire.json import JsonObject, JsonValue
 SHOWN = 80
 """Characters of an unreadable line that the error shows."""
 
+MOST_ARGUMENTS = 1024 * 1024
+"""Characters of one call's arguments: more would not fit into a line that clients read."""
+
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 """What decoding may raise; bytes that are not UTF-8 are a ValueError of msgspec."""
 
@@ -46,6 +49,10 @@ def arguments_of(raw: JsonObject | str | None, tool: str) -> JsonObject:
     """A call's arguments, which servers send as an object or as JSON text, in their order."""
     if isinstance(raw, dict):
         return raw
+    if len(raw or "") > MOST_ARGUMENTS:
+        raise UpstreamGarbage(
+            f"the arguments of a call of {tool} are over {MOST_ARGUMENTS} characters"
+        )
     try:
         value: JsonValue = msgspec.json.decode(raw or "{}")
     except UNREADABLE:

@@ -15,7 +15,16 @@ from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.slots import slots_of
 from atoll.adapters.toolless import without_tool_roles
 from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused
-from atoll.ports import Chunk, Clock, Done, ModelInfo, ModelRequest
+from atoll.ports import (
+    Chunk,
+    Clock,
+    Done,
+    Embedded,
+    EmbedRequest,
+    ModelInfo,
+    ModelRequest,
+    NoEmbeddings,
+)
 
 __all__ = ["LocalModel", "host_peer", "host_socket"]
 
@@ -77,6 +86,10 @@ class LocalModel:
             await self._host.ensure()
             await asyncio.sleep(POLL)
             patience.waited += self._clock.monotonic_ns() - began
+
+    async def embed(self, request: EmbedRequest) -> Embedded:  # noqa: ARG002  the port has it
+        """The model host runs its engine without embeddings."""
+        raise NoEmbeddings
 
     async def close(self) -> None:
         """Close the connections, and stop the host if it is ours."""

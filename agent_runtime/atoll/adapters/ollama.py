@@ -7,7 +7,9 @@ from typing import get_args
 import msgspec
 
 from atoll.adapters import ollama_wire as wire
+from atoll.adapters.embedding import over_ollama
 from atoll.adapters.lenient_json import decoded
+from atoll.adapters.logprobs import wanted_by
 from atoll.adapters.offered import Offered
 from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.stopwatch import Stopwatch, length_of
@@ -15,7 +17,15 @@ from atoll.adapters.upstream import Upstream, drain
 from atoll.adapters.words import spoken
 from atoll.config.names import same_model
 from atoll.errors import UpstreamError, UpstreamGarbage
-from atoll.ports import Capability, Chunk, Clock, ModelInfo, ModelRequest
+from atoll.ports import (
+    Capability,
+    Chunk,
+    Clock,
+    Embedded,
+    EmbedRequest,
+    ModelInfo,
+    ModelRequest,
+)
 from atoll.wire.json import JsonObject
 
 PING_TIMEOUT = 2.0
@@ -70,6 +80,14 @@ class OllamaModel:
         except UpstreamStatus as error:
             raise self._plain(error) from None
 
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """Embed over /api/embed."""
+        body = msgspec.json.encode(wire.embed_body_of(await self._name(), request))
+        try:
+            return await over_ollama(self._upstream, body, request)
+        except UpstreamStatus as error:
+            raise self._plain(error) from None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._upstream.close()
@@ -85,7 +103,7 @@ class OllamaModel:
             line = decoded(wire.LINE, raw, where)
             if line.error is not None:
                 raise UpstreamError(f"{where} says: {spoken(line.error)}")
-            for chunk in wire.chunks_of(line):
+            for chunk in wire.chunks_of(line, wanted_by(request)):
                 watch.piece()
                 if offered.passes(chunk):
                     yield chunk

@@ -5,7 +5,16 @@ from msgspec import Struct
 
 from atoll.adapters.ids import new_call_id
 from atoll.adapters.lenient_json import arguments_of
-from atoll.ports import CallsDelta, Chunk, Done, ModelRequest, TextDelta, ThinkingDelta
+from atoll.adapters.logprobs import LogprobIn, logprobs_of
+from atoll.ports import (
+    CallsDelta,
+    Chunk,
+    Done,
+    EmbedRequest,
+    ModelRequest,
+    TextDelta,
+    ThinkingDelta,
+)
 from atoll.wire.json import JsonObject, JsonValue
 from atoll.wire.messages import Call, Message, Options, ToolSpec, Usage
 
@@ -38,6 +47,7 @@ class Line(Struct):
     message: Said | None = None
     response: str | None = None
     thinking: str | None = None
+    logprobs: list[LogprobIn] | None = None
     error: JsonValue = None
     done: bool = False
     done_reason: str | None = None
@@ -83,14 +93,20 @@ SHOW = msgspec.json.Decoder(Show)
 TAGS = msgspec.json.Decoder(Tags)
 
 
-def chunks_of(line: Line) -> list[Chunk]:
-    """What one line says, thinking before text before calls."""
+def chunks_of(line: Line, alternatives: int | None = None) -> list[Chunk]:
+    """What one line says, thinking before text before calls.
+
+    `alternatives` None leaves logprobs out. Ollama also sends lines that have
+    nothing else, for text that comes later.
+    """
     said = line.message or Said(content=line.response, thinking=line.thinking)
     chunks: list[Chunk] = []
+    logprobs = logprobs_of(line.logprobs, alternatives)
+    of_text = bool(said.content) or not said.thinking
     if said.thinking:
-        chunks.append(ThinkingDelta(said.thinking))
-    if said.content:
-        chunks.append(TextDelta(said.content))
+        chunks.append(ThinkingDelta(said.thinking, () if of_text else logprobs))
+    if said.content or (of_text and logprobs):
+        chunks.append(TextDelta(said.content or "", logprobs))
     if said.tool_calls:
         chunks.append(CallsDelta(tuple(_call(call) for call in said.tool_calls)))
     return chunks
@@ -121,7 +137,9 @@ def body_of(model: str, request: ModelRequest) -> JsonObject:
     """The body for /api/chat, or for /api/generate when there is a raw prompt."""
     body: JsonObject = {"model": model, "stream": True}
     if request.raw_prompt is not None:
-        body |= {"prompt": request.raw_prompt, "raw": True}
+        # With a suffix the model's own template has to put the two parts into place.
+        way: JsonObject = {"suffix": request.suffix} if request.suffix else {"raw": True}
+        body |= {"prompt": request.raw_prompt, **way}
     else:
         body["messages"] = [_message(message) for message in request.messages]
         if request.tools:
@@ -131,6 +149,20 @@ def body_of(model: str, request: ModelRequest) -> JsonObject:
     rest: JsonObject = {
         "format": request.format,
         "think": request.think,
+        "keep_alive": request.keep_alive,
+    }
+    if request.logprobs:
+        rest |= {"logprobs": True, "top_logprobs": request.top_logprobs or None}
+    return body | {key: value for key, value in rest.items() if value is not None}
+
+
+def embed_body_of(model: str, request: EmbedRequest) -> JsonObject:
+    """The body for /api/embed."""
+    inputs: list[JsonValue] = list(request.inputs)
+    body: JsonObject = {"model": model, "input": inputs, "truncate": request.truncate}
+    rest: JsonObject = {
+        "dimensions": request.dimensions,
+        "options": options_json(request.options) or None,
         "keep_alive": request.keep_alive,
     }
     return body | {key: value for key, value in rest.items() if value is not None}

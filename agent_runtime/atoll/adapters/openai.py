@@ -8,16 +8,27 @@ from urllib.parse import urlsplit
 import msgspec
 
 from atoll.adapters import openai_wire as wire
+from atoll.adapters.embedding import over_openai
 from atoll.adapters.lenient_json import decoded
+from atoll.adapters.logprobs import wanted_by
 from atoll.adapters.offered import Offered
 from atoll.adapters.openai_models import info_of, listed
-from atoll.adapters.openai_request import body_of
+from atoll.adapters.openai_request import body_of, embed_body_of
 from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.upstream import Upstream, drain
 from atoll.adapters.words import spoken
 from atoll.errors import UpstreamError, UpstreamGarbage
-from atoll.ports import CallsDelta, Chunk, Clock, Done, ModelInfo, ModelRequest
+from atoll.ports import (
+    CallsDelta,
+    Chunk,
+    Clock,
+    Done,
+    Embedded,
+    EmbedRequest,
+    ModelInfo,
+    ModelRequest,
+)
 from atoll.wire.messages import Usage
 
 STRICT_HOST = "api.openai.com"
@@ -70,7 +81,7 @@ class OpenAIModel:
             await self.describe()
         body = msgspec.json.encode(body_of(self._model, request, strict=self._strict))
         watch = Stopwatch(self._clock)
-        reading = Reading(self._upstream.peer.where, watch)
+        reading = Reading(self._upstream.peer.where, watch, wanted_by(request))
         offered = Offered(request, self._upstream.peer.where)
         async with (
             aclosing(self._upstream.lines(path, body)) as lines,
@@ -84,6 +95,13 @@ class OpenAIModel:
             yield Done(reading.reason, watch.complete(reading.usage, asked))
             await drain(lines)
 
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """Embed over /v1/embeddings."""
+        if not self._model:
+            await self.describe()
+        body = msgspec.json.encode(embed_body_of(self._model, request))
+        return await over_openai(self._upstream, body, request)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._upstream.close()
@@ -92,11 +110,12 @@ class OpenAIModel:
 class Reading:
     """One SSE answer being read; when `chunks` is over, `usage` and `reason` are known."""
 
-    def __init__(self, where: str, watch: Stopwatch) -> None:
+    def __init__(self, where: str, watch: Stopwatch, alternatives: int | None) -> None:
         self.usage = Usage()
         self._finished = ""
         self._where = where
         self._watch = watch
+        self._alternatives = alternatives
         self._calls = wire.CallParts()
 
     async def chunks(self, lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[Chunk, None]:
@@ -126,7 +145,7 @@ class Reading:
             self.usage = wire.usage_of(event)
         chunks: list[Chunk] = []
         for choice in event.choices or []:
-            chunks += wire.chunks_of(choice)
+            chunks += wire.chunks_of(choice, self._alternatives)
             if choice.delta and choice.delta.tool_calls:
                 self._watch.piece()
                 self._calls.add(choice.delta.tool_calls)

@@ -11,6 +11,7 @@ from atoll.ports import Capability, ModelInfo
 
 LLAMA_CPP = "llamacpp"
 """`owned_by` of a llama.cpp server."""
+EMBEDS = "embed"
 
 
 class Meta(Struct):
@@ -71,7 +72,12 @@ async def info_of(upstream: Upstream, models: list[Listed], model: str) -> Model
 
 
 async def _capabilities(peer: Peer, found: Listed) -> tuple[Capability, ...]:
-    """Tools where the server says so; one that says nothing is taken to have them."""
+    """Tools where the server says so; one that says nothing is taken to have them.
+
+    No server says that a model embeds; the names of those that do nothing else say it.
+    """
+    if EMBEDS in found.id.lower():
+        return ("embedding",)
     if found.supported_parameters is not None:
         tools = "tools" in found.supported_parameters
     else:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from atoll.adapters.ollama_wire import tool_json
-from atoll.ports import ModelRequest
+from atoll.ports import EmbedRequest, ModelRequest
 from atoll.wire.json import JsonObject, JsonValue
 from atoll.wire.messages import Call, Format, Message, Options, Think
 
@@ -29,13 +29,24 @@ def body_of(model: str, request: ModelRequest, *, strict: bool) -> JsonObject:
         **({} if strict else _samplers(request.options)),
         "response_format": _response_format(request.format),
         **_thinking(request.think, strict=strict),
+        **_logprobs(request),
     }
     return {key: value for key, value in body.items() if value is not None}
 
 
+def embed_body_of(model: str, request: EmbedRequest) -> JsonObject:
+    """The body for /v1/embeddings.
+
+    It has no word for `truncate`, and servers refuse `dimensions` for models
+    that were not trained for them: whoever wants fewer cuts the answer.
+    """
+    inputs: list[JsonValue] = list(request.inputs)
+    return {"model": model, "input": inputs, "encoding_format": "float"}
+
+
 def _prompt(request: ModelRequest) -> JsonObject:
     if request.raw_prompt is not None:
-        return {"prompt": request.raw_prompt}
+        return {"prompt": request.raw_prompt, "suffix": request.suffix or None}
     tools: list[JsonValue] = [tool_json(tool) for tool in request.tools]
     return {"messages": messages_json(request.messages), "tools": tools or None}
 
@@ -83,6 +94,15 @@ def _thinking(think: Think, *, strict: bool) -> JsonObject:
             return {"chat_template_kwargs": {"enable_thinking": think}}
         case _:
             return {}
+
+
+def _logprobs(request: ModelRequest) -> JsonObject:
+    """/v1/completions takes the number of alternatives for yes."""
+    if not request.logprobs:
+        return {}
+    if request.raw_prompt is not None:
+        return {"logprobs": max(1, request.top_logprobs)}
+    return {"logprobs": True, "top_logprobs": request.top_logprobs or None}
 
 
 def messages_json(messages: Sequence[Message]) -> list[JsonValue]:

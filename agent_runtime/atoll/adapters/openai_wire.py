@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from atoll.adapters.ids import new_call_id
 from atoll.adapters.lenient_json import arguments_of
+from atoll.adapters.logprobs import ContentIn, logprobs_of
 from atoll.ports import Chunk, TextDelta, ThinkingDelta
 from atoll.wire.json import JsonObject, JsonValue
 from atoll.wire.messages import Call, Usage
@@ -43,6 +44,7 @@ class Choice(Struct):
     delta: Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
+    logprobs: ContentIn | None = None
 
 
 class Counts(Struct):
@@ -86,14 +88,18 @@ def data_of(line: bytes) -> bytes | None:
     return line if line.startswith(b"{") else None
 
 
-def chunks_of(choice: Choice) -> list[Chunk]:
-    """The text of one event, thinking first."""
+def chunks_of(choice: Choice, alternatives: int | None = None) -> list[Chunk]:
+    """The text of one event, thinking first, with logprobs unless `alternatives` is None."""
     delta = choice.delta or Delta(content=choice.text)
     chunks: list[Chunk] = []
-    if thought := delta.reasoning_content or delta.reasoning:
-        chunks.append(ThinkingDelta(thought))
-    if delta.content:
-        chunks.append(TextDelta(delta.content))
+    told = choice.logprobs.content if choice.logprobs else None
+    logprobs = logprobs_of(told, alternatives)
+    thought = delta.reasoning_content or delta.reasoning
+    of_text = bool(delta.content) or not thought
+    if thought:
+        chunks.append(ThinkingDelta(thought, () if of_text else logprobs))
+    if delta.content or (of_text and logprobs):
+        chunks.append(TextDelta(delta.content or "", logprobs))
     return chunks
 
 

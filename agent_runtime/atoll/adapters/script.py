@@ -1,6 +1,7 @@
 """`script.toml`: what the `scripted` back end says.
 
-    capabilities = ["completion", "tools"]   # what it claims to be able to do
+    capabilities = ["completion", "tools"]   # what it claims to be able to do; with "embedding"
+                                             # it makes vectors out of the words it is given
 
     [[turn]]
     match = "weather"                  # the last user message must hold this text,

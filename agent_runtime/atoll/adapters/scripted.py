@@ -1,19 +1,26 @@
 """The `scripted` back end: says what its script says, for tests and demonstrations."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncGenerator
 
+from atoll.adapters.embedding import TOO_LONG
+from atoll.adapters.invented import VECTOR, invented_logprobs, vector_of
+from atoll.adapters.logprobs import wanted_by
 from atoll.adapters.script import ALWAYS, Conditions, Script, Turn, load_script
 from atoll.adapters.stopwatch import Stopwatch, length_of
-from atoll.errors import UpstreamError
+from atoll.errors import ClientError, UpstreamError
 from atoll.ports import (
     CallsDelta,
     Chunk,
     Clock,
     Done,
+    Embedded,
+    EmbedRequest,
     ModelInfo,
     ModelRequest,
+    NoEmbeddings,
     TextDelta,
     ThinkingDelta,
 )
@@ -40,6 +47,7 @@ class ScriptedModel:
             capabilities=self._script.capabilities,
             architecture="scripted",
             context_length=self._script.context_length,
+            embedding_length=VECTOR if self._embeds else 0,
         )
 
     async def ping(self) -> None:
@@ -48,7 +56,7 @@ class ScriptedModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """Play the next turn for this request; raises UpstreamError where the script says so."""
         turn, watch = self._next(request), Stopwatch(self._clock)
-        chunks = self._chunks(turn)
+        chunks = self._chunks(turn, wanted_by(request))
         for chunk in chunks[: turn.after] if turn.error else chunks:
             await asyncio.sleep(turn.delay)
             watch.piece()
@@ -59,8 +67,28 @@ class ScriptedModel:
         asked = length_of(request.messages, request.raw_prompt)
         yield Done(turn.reason, watch.complete(Usage(), asked))
 
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """Vectors that follow from the words alone; a word is a token.
+
+        Raises NoEmbeddings unless the script claims them, ClientError for a text
+        over its context that must not be cut.
+        """
+        if not self._embeds:
+            raise NoEmbeddings
+        texts = [text.split() for text in request.inputs]
+        most = self._script.context_length or sys.maxsize
+        if not request.truncate and any(len(words) > most for words in texts):
+            raise ClientError(TOO_LONG)
+        taken = [words[:most] for words in texts]
+        vectors = tuple(map(vector_of, taken))
+        return Embedded(vectors=vectors, prompt_tokens=max(1, sum(map(len, taken))))
+
     async def close(self) -> None:
         """Nothing to give up."""
+
+    @property
+    def _embeds(self) -> bool:
+        return "embedding" in self._script.capabilities
 
     def _next(self, request: ModelRequest) -> Turn:
         asked = _question(request)
@@ -74,10 +102,12 @@ class ScriptedModel:
         self._used[key] += 1
         return group[(self._used[key] - 1) % len(group)]
 
-    def _chunks(self, turn: Turn) -> list[Chunk]:
+    def _chunks(self, turn: Turn, alternatives: int | None) -> list[Chunk]:
         """Thinking, text and calls, in the order in which models send them."""
-        chunks: list[Chunk] = [ThinkingDelta(turn.thinking)] if turn.thinking else []
-        chunks += [TextDelta(piece) for piece in turn.pieces]
+        chunks: list[Chunk] = []
+        if thought := turn.thinking:
+            chunks.append(ThinkingDelta(thought, invented_logprobs(thought, alternatives)))
+        chunks += [TextDelta(said, invented_logprobs(said, alternatives)) for said in turn.pieces]
         calls = [Call(call.id or self._call_id(), call.name, call.arguments) for call in turn.call]
         return [*chunks, CallsDelta(tuple(calls))] if calls else chunks
 

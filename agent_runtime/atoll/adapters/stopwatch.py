@@ -44,3 +44,8 @@ class Stopwatch:
 def length_of(messages: Sequence[Message], raw_prompt: str | None) -> int:
     """Characters of a prompt."""
     return len(raw_prompt) if raw_prompt is not None else sum(len(m.content) for m in messages)
+
+
+def tokens_in(texts: Sequence[str]) -> int:
+    """What so many texts cost by the rule of thumb; at least 1."""
+    return 1 + sum(map(len, texts)) // CHARS_PER_TOKEN

@@ -35,22 +35,37 @@ class Upstream:
         self._transport: Transport | None = None
 
     async def fetch(
-        self, method: str, path: str, body: bytes | None = None, within: float = FETCH_TIMEOUT
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        within: float = FETCH_TIMEOUT,
+        most: int = MAX_LINE,
     ) -> bytes:
-        """One whole answer of at most 8 MiB, complete `within` seconds; raises UpstreamError."""
+        """One whole answer of at most `most` bytes, 8 MiB, complete `within` seconds.
+
+        Raises UpstreamError.
+        """
         try:
             async with asyncio.timeout(within):
-                return await self._whole(method, path, body)
+                return await self._whole(method, path, body, most)
         except TimeoutError:
             raise UpstreamTimeout(f"{self.peer.where} did not answer within {within:g} s") from None
 
-    async def _whole(self, method: str, path: str, body: bytes | None) -> bytes:
+    async def work(self, path: str, body: bytes, most: int) -> bytes:
+        """The whole answer to work that the server may take its time for; raises as `lines`."""
+        try:
+            return await self.fetch("POST", path, body, self.peer.timeout, most)
+        except UpstreamStatus as error:
+            raise _blamed(self.peer, error) from None
+
+    async def _whole(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
         whole = bytearray()
         async with aclosing(self._pieces(method, path, body)) as pieces:
             async for data in pieces:
                 whole += data
-                if len(whole) > MAX_LINE:
-                    raise UpstreamGarbage(f"{self.peer.where} answered more than {MAX_LINE} bytes")
+                if len(whole) > most:
+                    raise UpstreamGarbage(f"{self.peer.where} answered more than {most} bytes")
         return bytes(whole)
 
     async def lines(self, path: str, body: bytes) -> AsyncGenerator[bytes, None]:
@@ -96,7 +111,7 @@ async def drain(lines: AsyncGenerator[bytes, None]) -> None:
 
 
 def _blamed(peer: Peer, error: UpstreamStatus) -> UpstreamStatus:
-    """A generation's error status, with the side that has to act on it."""
+    """An error status of work for a client, with the side that has to act on it."""
     match error.answered:
         case 400 | 413 | 422:
             return UpstreamRejected(peer, error.answered, error.words)

@@ -15,9 +15,11 @@ from atoll.http.faults import dialect_of, error_body, failure_of
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
+from atoll.http.ollama.embed import EMBED
 from atoll.http.ollama.library import LIBRARY
 from atoll.http.ollama.lists import ps, root, show, tags, version
 from atoll.http.ollama.turns import chat, generate
+from atoll.http.openai.embeddings import embeddings
 from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
 from atoll.http.responses.routes import responses
@@ -43,6 +45,7 @@ ANY_CONTENT_TYPE = (
     "/api/blobs/",
     "/api/me",
     "/api/signout",
+    "/api/user/keys/",
     "/api/experimental/",
     "/v1/",
 )
@@ -56,8 +59,8 @@ def agent_routes() -> Litestar:
     """
     return Litestar(
         [
-            *(root, version, tags, ps, show, chat, generate, *LIBRARY),
-            *(models, model, completions, text_completions, responses, messages),
+            *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
+            *(models, model, completions, text_completions, embeddings, responses, messages),
             *(health, ready, sessions, cleanup, *ABSENT),
         ],
         exception_handlers={HTTPException: _rejected, Exception: _failed},
@@ -92,9 +95,12 @@ def guarded(
 def _rejected(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """An error of Litestar's: unknown path or wrong method, and hardly any other."""
     path, status = request.url.path, error.status_code
-    if dialect_of(path) == "ollama" and status in (404, 405):
-        text = b"404 page not found" if status == 404 else b"405 method not allowed"
-        return Response(text, status_code=status, headers=error.headers, media_type="text/plain")
+    dialect = dialect_of(path)
+    # A path that is nobody's is answered as Ollama does: its clients probe with such (row A19).
+    if status == 404 and dialect in ("ollama", "atoll"):
+        return _text(b"404 page not found", error)
+    if status == 405 and dialect == "ollama":
+        return _text(b"405 method not allowed", error)
     if status == 404:
         failure = Failure("not_found", f"nothing is served at {path!r}", "client", 404)
     elif status < 500:
@@ -102,6 +108,11 @@ def _rejected(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     else:
         return _failed(request, error)
     return _answer(path, failure, error.headers)
+
+
+def _text(text: bytes, error: HTTPException) -> Response[bytes]:
+    status, headers = error.status_code, error.headers
+    return Response(text, status_code=status, headers=headers, media_type="text/plain")
 
 
 def _failed(request: AnyRequest, error: Exception) -> Response[bytes]:

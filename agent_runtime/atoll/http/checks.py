@@ -1,16 +1,13 @@
 """What is checked about the model before anything is generated, in Ollama's words."""
 
 import asyncio
-import functools
-import logging
 import re
+from typing import Literal
 
 from atoll.errors import ClientError, NotFound, UpstreamError
 from atoll.loop.agent import Agent
 from atoll.ports import ModelInfo
 from atoll.wire.turn import TurnRequest
-
-_log = logging.getLogger("atoll.http")
 
 _LIST_TIMEOUT = 3.0
 """Seconds a list waits for the back end; then it shows what is known without it."""
@@ -40,20 +37,22 @@ def required(model: str | None) -> str:
     return model
 
 
-@functools.cache
-def say_no_logprobs() -> None:
-    """Log, once per process, that logprobs are left out; the clients that ask live without."""
-    _log.warning("a client asks for logprobs: this release answers without them")
+def check_top_logprobs(number: int | None) -> None:
+    """Raise ClientError unless so many alternatives may be asked for."""
+    if not 0 <= (number or 0) <= 20:
+        raise ClientError("top_logprobs must be between 0 and 20")
 
 
-async def check_abilities(agent: Agent, request: TurnRequest) -> None:
-    """Raise ClientError when the request wants what the model cannot do."""
-    images = any(message.images for message in request.messages)
-    if not (request.think or images):
-        return
+async def check_abilities(
+    agent: Agent, request: TurnRequest, work: Literal["chat", "generate"] = "chat"
+) -> None:
+    """Raise ClientError when the request wants what the model cannot do; `work` is its route."""
     info = await agent.describe()
+    if "embedding" in info.capabilities and "completion" not in info.capabilities:
+        raise ClientError(f'"{request.model}" does not support {work}')
     if request.think and "thinking" not in info.capabilities:
         raise ClientError(f'"{request.model}" does not support thinking')
+    images = any(message.images for message in request.messages)
     if images and "vision" not in info.capabilities:
         raise ClientError(f'"{request.model}" does not support vision')
 

@@ -5,14 +5,25 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import msgspec
 from msgspec import Struct
 
 from atoll.config.manifest import Manifest
 from atoll.config.names import same_model, slug_of, without_tag
+from atoll.core.vectors import fitted
 from atoll.errors import AtollError
 from atoll.loop.admission import Admission
 from atoll.loop.runner import Runner
-from atoll.ports import Backend, Clock, Model, ModelInfo, SessionStore, Toolbox
+from atoll.ports import (
+    Backend,
+    Clock,
+    Embedded,
+    EmbedRequest,
+    Model,
+    ModelInfo,
+    SessionStore,
+    Toolbox,
+)
 from atoll.wire.events import Event, Failure
 from atoll.wire.turn import TurnRequest
 
@@ -174,6 +185,16 @@ class Agent:
                         yield event
         except AtollError as error:
             yield Failure(error.code, str(error), error.who, error.status)
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """The texts as vectors of length 1; takes a place as a turn does.
+
+        Raises Busy when the queue is full, and what the model raises.
+        """
+        async with self._admission.place():
+            made = await self._model.embed(request)
+        vectors = tuple(fitted(vector, request.dimensions) for vector in made.vectors)
+        return msgspec.structs.replace(made, vectors=vectors)
 
     async def close(self) -> None:
         """Give up the model's connections and the session store."""

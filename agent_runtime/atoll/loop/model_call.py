@@ -21,7 +21,7 @@ class ModelCall:
         self._visible = ask.visible
         self._sifting = bool(ask.tools)
         self._text: list[str] = []
-        self._shown_from = 0
+        self._waiting: list[TextDelta] = []
         self._calls: tuple[Call, ...] = ()
         self._done = Done("stop", Usage())
         self._began = clock.monotonic_ns()
@@ -31,11 +31,10 @@ class ModelCall:
         """Note a chunk; return what the client may see of it now."""
         self._first = self._first or self._clock.monotonic_ns()
         match chunk:
-            case TextDelta(text):
-                shown = self._take_text(text)
-                return Token(shown) if shown and self._visible else None
-            case ThinkingDelta(text):
-                return Reasoning(text) if self._visible else None
+            case TextDelta():
+                return self._take_text(chunk)
+            case ThinkingDelta(text, logprobs):
+                return Reasoning(text, logprobs) if self._visible else None
             case CallsDelta(calls):
                 self._calls += calls
             case Done():
@@ -50,9 +49,9 @@ class ModelCall:
         return Replied("".join(self._text), self._calls, self._done.reason)
 
     @property
-    def held(self) -> str:
+    def held(self) -> Token | None:
         """Text that was held back to the end: a tool call, or an answer that looks like one."""
-        return "".join(self._text[self._shown_from :]) if self._visible else ""
+        return self._unshown() if self._visible else None
 
     @property
     def usage(self) -> Usage:
@@ -68,11 +67,21 @@ class ModelCall:
             completion_ns=said.completion_ns or max(1, now - first),
         )
 
-    def _take_text(self, text: str) -> str:
-        self._text.append(text)
-        if self._sifting and may_be_call(self.held):
-            return ""
-        self._sifting = False
-        shown = "".join(self._text[self._shown_from :])
-        self._shown_from = len(self._text)
-        return shown
+    def _take_text(self, delta: TextDelta) -> Token | None:
+        self._text.append(delta.text)
+        self._waiting.append(delta)
+        self._sifting = self._sifting and may_be_call(_text_of(self._waiting))
+        if self._sifting:
+            return None
+        shown = self._unshown()
+        self._waiting = []
+        return shown if self._visible else None
+
+    def _unshown(self) -> Token | None:
+        text = _text_of(self._waiting)
+        logprobs = tuple(one for delta in self._waiting for one in delta.logprobs)
+        return Token(text, logprobs) if text or logprobs else None
+
+
+def _text_of(deltas: list[TextDelta]) -> str:
+    return "".join(delta.text for delta in deltas)

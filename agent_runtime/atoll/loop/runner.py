@@ -71,7 +71,7 @@ class Runner:
         self._began = clock.monotonic_ns()
         self._usage = Usage()
         self._steps = 0
-        self._held = ""
+        self._held: Token | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """The turn's events; the last one is always a RunEnd or a Failure."""
@@ -101,9 +101,9 @@ class Runner:
                         if (shown := call.take(chunk)) is not None:
                             yield shown
                 observation = self._note(call)
-                if observation.calls and self._held:  # what it said before it called
-                    yield Token(self._held)
-                    self._held = ""
+                if observation.calls and self._held and self._held.text:  # said before it called
+                    yield self._held
+                    self._held = None
             else:
                 for made in action.calls:
                     yield ToolCall(made.id, made.name, made.arguments)
@@ -150,7 +150,10 @@ class Runner:
             format=ask.format,
             think=None if ask.exact else asked.think,
             raw_prompt=asked.raw_prompt,
+            suffix=asked.suffix,
             keep_alive=asked.keep_alive,
+            logprobs=asked.logprobs and ask.visible,
+            top_logprobs=asked.top_logprobs,
         )
 
     def _note(self, call: ModelCall) -> Replied:
@@ -171,7 +174,7 @@ class Runner:
             yield self._end(action.text, "stop", completed=True)
             return
         if self._held:
-            yield Token(self._held)  # it looked like a call and was an answer
+            yield self._held  # it looked like a call and was an answer
         if not action.completed:
             yield Warning(f"the turn used up its {self._steps} steps")
         yield self._end(action.answer, action.reason, completed=action.completed)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from atoll.errors import Who
 from atoll.wire.json import JsonObject
+from atoll.wire.logprobs import Logprob
 from atoll.wire.messages import Usage
 
 StopReason = Literal["stop", "length", "load", "unload"]
@@ -33,16 +34,22 @@ class StepStart(Struct, frozen=True, tag="step_start"):
     step_index: int
 
 
-class Token(Struct, frozen=True, tag="token"):
-    """A piece of the answer, whole Unicode characters only."""
+class Token(Struct, frozen=True, tag="token", omit_defaults=True):
+    """A piece of the answer, whole Unicode characters only.
+
+    `logprobs` are those of its tokens, when they were asked for and the back
+    end has them; such a piece may be empty.
+    """
 
     text: str
+    logprobs: tuple[Logprob, ...] = ()
 
 
-class Reasoning(Struct, frozen=True, tag="reasoning"):
-    """A piece of the model's thinking."""
+class Reasoning(Struct, frozen=True, tag="reasoning", omit_defaults=True):
+    """A piece of the model's thinking, with logprobs as a Token has them."""
 
     text: str
+    logprobs: tuple[Logprob, ...] = ()
 
 
 class ToolCall(Struct, frozen=True, tag="tool_call"):

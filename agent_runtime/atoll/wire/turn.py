@@ -12,9 +12,12 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     own system messages too; the manifest's system prompt is put before them by
     the loop and can never be removed by a request (DESIGN section 11).
     `client_tools` belong to the client: a call to one ends the turn.
-    `raw_prompt` sends that text alone, nothing of the manifest. `options`
-    override the manifest's one by one. `max_steps` None means the manifest's.
-    `force_answer` asks for one last answer when the steps are used up.
+    `raw_prompt` sends that text alone, nothing of the manifest; with `suffix`
+    the text between the two is wanted. `options` override the manifest's one
+    by one. `max_steps` None means the manifest's. `force_answer` asks for one
+    last answer when the steps are used up.
+    `logprobs` wants those of the answer, with `top_logprobs` alternatives each.
+    `keep_alive` is in seconds, negative for ever.
     """
 
     model: str
@@ -24,6 +27,9 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     format: Format = None
     think: Think = None
     raw_prompt: str | None = None
-    keep_alive: float | str | None = None
+    suffix: str = ""
+    keep_alive: float | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
     max_steps: int | None = None
     force_answer: bool = True

@@ -104,24 +104,10 @@ async def create(request: AnyRequest) -> None:
     raise NotImplementedHere("create is not offered: an agent is a folder with an agent.toml")
 
 
-@post(["/api/embed", "/api/embeddings"])
-async def embed(request: AnyRequest) -> None:
-    """Not offered yet; the model's name is checked first, as upstream does."""
-    asked = decode(name_decoder, await request.body())
-    if request.url.path == "/api/embeddings":
-        required(asked.model)
-    model = asked.model or ""
-    if not model:
-        raise NotFound("model '' not found")
-    if not agent_of(request.app).answers_to(model):
-        raise NotFound(f'model "{model}" not found, try pulling it first')
-    raise NotImplementedHere("embeddings are not offered by this agent")
-
-
 @get("/api/status")
 async def status() -> Status:
     """There is no cloud behind this server."""
     return Status(Cloud(disabled=True, source="atoll"))
 
 
-LIBRARY = (pull, remove, copy, push, create, embed, status)
+LIBRARY = (pull, remove, copy, push, create, status)

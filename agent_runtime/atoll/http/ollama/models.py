@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
+from typing import get_args
 
 from atoll.config.manifest import Manifest
 from atoll.http.ollama.wire import Details, ListModel, PsModel, Show
@@ -12,8 +13,8 @@ from atoll.wire.json import JsonObject
 FALLBACK_CONTEXT = 4096
 """Ollama's own default, said where a back end does not tell: 0 makes clients ask for num_ctx 0."""
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-_PASSED_ON: tuple[Capability, ...] = ("completion", "tools", "vision", "thinking")
-"""What a request can make use of here; insert and embedding have no route that serves them."""
+_ORDER: tuple[Capability, ...] = get_args(Capability)
+"""As Ollama has them in its lists."""
 
 
 def tagged(name: str) -> str:
@@ -27,9 +28,11 @@ def digest_of(agent: Agent) -> str:
 
 
 def capabilities_of(agent: Agent, info: ModelInfo) -> list[str]:
-    """The model's own, and tools for an agent that has some: the loop drives them."""
-    has = set(info.capabilities) | ({"tools"} if agent.has_tools else set[str]())
-    return [capability for capability in _PASSED_ON if capability in has]
+    """The model's own, and tools for an agent that has some and can talk: the loop drives them."""
+    has = set(info.capabilities)
+    if agent.has_tools and "completion" in has:
+        has.add("tools")
+    return [capability for capability in _ORDER if capability in has]
 
 
 def details_of(info: ModelInfo) -> Details:

@@ -5,7 +5,7 @@ in a chunk of their own with done false, metrics in the last line. What the
 agent does for itself (its own tools, plans, warnings) has no line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TypeVar, assert_never
 
@@ -33,10 +33,14 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
+from atoll.wire.logprobs import Logprob
 
 Now = Callable[[], datetime]
+Logprobs = tuple[Logprob, ...]
 
 NDJSON = b"application/x-ndjson"
+MOST_TEXT = 1024 * 1024
+"""Characters of one line. Escaped each may take 6 bytes, and Go's client reads 8 MiB at most."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -54,10 +58,12 @@ class ChatProjection:
     def line(self, event: Event) -> bytes:
         """The line of one event, b"" when it has none."""
         match event:
+            case Token() | Reasoning() if len(event.text) > MOST_TEXT:
+                return b"".join(map(self.line, in_parts(event)))
             case Token():
-                return self._part(MessageOut("assistant", event.text))
+                return self._part(MessageOut("assistant", event.text), event.logprobs)
             case Reasoning():
-                return self._part(MessageOut("assistant", "", event.text))
+                return self._part(MessageOut("assistant", "", event.text), event.logprobs)
             case ToolCall(origin="client"):
                 call = _tool_call(event, self._calls)
                 self._calls += 1
@@ -75,15 +81,24 @@ class ChatProjection:
         """The one object of `stream: false`."""
         calls = [_tool_call(call, index) for index, call in enumerate(answer.calls)]
         message = MessageOut("assistant", answer.text, answer.thinking, calls)
-        return self._last(answer.end, message)
+        return self._last(answer.end, message, answer.logprobs)
 
-    def _part(self, message: MessageOut) -> bytes:
-        chunk = ChatChunk(model=self._model, created_at=self._now(), message=message, done=False)
-        return encode(chunk) + b"\n"
+    def _part(self, message: MessageOut, logprobs: Logprobs = ()) -> bytes:
+        return encode(self._chunk(message, logprobs)) + b"\n"
 
-    def _last(self, end: RunEnd, message: MessageOut) -> bytes:
-        chunk = ChatChunk(model=self._model, created_at=self._now(), message=message, done=True)
+    def _last(self, end: RunEnd, message: MessageOut, logprobs: Logprobs = ()) -> bytes:
+        chunk = self._chunk(message, logprobs)
+        chunk.done = True
         return encode(_finished(chunk, end))
+
+    def _chunk(self, message: MessageOut, logprobs: Logprobs) -> ChatChunk:
+        return ChatChunk(
+            model=self._model,
+            created_at=self._now(),
+            message=message,
+            done=False,
+            logprobs=logprobs,
+        )
 
 
 class GenerateProjection:
@@ -99,10 +114,12 @@ class GenerateProjection:
     def line(self, event: Event) -> bytes:
         """The line of one event, b"" when it has none."""
         match event:
+            case Token() | Reasoning() if len(event.text) > MOST_TEXT:
+                return b"".join(map(self.line, in_parts(event)))
             case Token():
-                return encode(self._chunk(event.text)) + b"\n"
+                return self._part(event.text, "", event.logprobs)
             case Reasoning():
-                return encode(self._chunk("", event.text)) + b"\n"
+                return self._part("", event.text, event.logprobs)
             case RunEnd():
                 return encode(self._finish(self._chunk(""), event)) + b"\n"
             case Failure():
@@ -114,17 +131,34 @@ class GenerateProjection:
 
     def whole(self, answer: Answer) -> bytes:
         """The one object of `stream: false`."""
-        return encode(self._finish(self._chunk(answer.text, answer.thinking), answer.end))
+        chunk = self._chunk(answer.text, answer.thinking, answer.logprobs)
+        return encode(self._finish(chunk, answer.end))
 
-    def _chunk(self, text: str, thinking: str = "") -> GenerateChunk:
+    def _part(self, text: str, thinking: str, logprobs: Logprobs) -> bytes:
+        return encode(self._chunk(text, thinking, logprobs)) + b"\n"
+
+    def _chunk(self, text: str, thinking: str = "", logprobs: Logprobs = ()) -> GenerateChunk:
         return GenerateChunk(
-            model=self._model, created_at=self._now(), response=text, thinking=thinking, done=False
+            model=self._model,
+            created_at=self._now(),
+            response=text,
+            thinking=thinking,
+            done=False,
+            logprobs=logprobs,
         )
 
     def _finish(self, chunk: GenerateChunk, end: RunEnd) -> GenerateChunk:
         chunk.done = True
         chunk.context = self.context
         return _finished(chunk, end)
+
+
+def in_parts(event: Token | Reasoning) -> Iterator[Token | Reasoning]:
+    """The event in pieces that fit into a line; the first has the logprobs."""
+    for start in range(0, len(event.text), MOST_TEXT):
+        text = event.text[start : start + MOST_TEXT]
+        logprobs = () if start else event.logprobs
+        yield msgspec.structs.replace(event, text=text, logprobs=logprobs)
 
 
 C = TypeVar("C", ChatChunk, GenerateChunk)

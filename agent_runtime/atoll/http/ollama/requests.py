@@ -42,6 +42,8 @@ def generate_turn(request: GenerateRequest, history: tuple[Message, ...]) -> Tur
     prompt = request.prompt or ""
     if request.raw:
         return _turn(request, raw_prompt=prompt)
+    if request.suffix:
+        return _turn(request, raw_prompt=prompt, suffix=request.suffix)
     system = (Message(role="system", content=request.system),) if request.system else ()
     user = Message(role="user", content=prompt, images=_images(request.images))
     return _turn(request, messages=(*history, *system, user))
@@ -53,6 +55,7 @@ def _turn(
     messages: tuple[Message, ...] = (),
     client_tools: tuple[ToolSpec, ...] = (),
     raw_prompt: str | None = None,
+    suffix: str = "",
 ) -> TurnRequest:
     return TurnRequest(
         model=request.model or "",
@@ -62,20 +65,19 @@ def _turn(
         format=_format(request.format),
         think=think_of(request.think),
         raw_prompt=raw_prompt,
+        suffix=suffix,
         keep_alive=keep_alive_seconds(request.keep_alive),
+        logprobs=request.logprobs is True,
+        top_logprobs=request.top_logprobs or 0,
     )
-
-
-def check_ranges(request: Request) -> None:
-    """The checks Ollama makes before it looks at the model; raises ClientError."""
-    if not 0 <= (request.top_logprobs or 0) <= 20:
-        raise ClientError("top_logprobs must be between 0 and 20")
 
 
 def check_raw(request: GenerateRequest) -> None:
     """Raise ClientError when `raw` comes with what it leaves no place for."""
     if request.raw and (request.template or request.system or request.context):
         raise ClientError("raw mode does not support template, system, or context")
+    if request.images and (request.raw or request.suffix):
+        raise ClientError("images are not supported here together with raw or suffix")
 
 
 def think_of(value: bool | str | None) -> Think:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from atoll.http.tools_in import ToolIn
 from atoll.wire.json import JsonObject, JsonValue
+from atoll.wire.logprobs import Logprob
 
 
 class CallFunction(Struct, omit_defaults=True):
@@ -111,6 +112,7 @@ class ChatChunk(Struct, kw_only=True, omit_defaults=True):
     message: MessageOut
     done: bool
     done_reason: str = ""
+    logprobs: tuple[Logprob, ...] = ()
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0
@@ -129,6 +131,7 @@ class GenerateChunk(Struct, kw_only=True, omit_defaults=True):
     done: bool
     context: list[int] = []
     done_reason: str = ""
+    logprobs: tuple[Logprob, ...] = ()
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0

@@ -12,12 +12,15 @@ import msgspec
 from atoll.http.answer import Answer
 from atoll.http.faults import envelope
 from atoll.http.openai.wire import (
+    AlternativeOut,
     Choice,
+    ChoiceLogprobs,
     ChunkChoice,
     Completion,
     CompletionChunk,
     Delta,
     FunctionOut,
+    LogprobOut,
     MessageOut,
     ToolCallOut,
     UsageOut,
@@ -35,6 +38,7 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
+from atoll.wire.logprobs import Alternative, Logprob
 from atoll.wire.messages import Usage
 
 FINGERPRINT = "fp_ollama"
@@ -59,9 +63,11 @@ class CompletionProjection:
         """The server-sent events of one event, b"" when it has none."""
         match event:
             case Token():
-                return self._chunk(Delta(self._first_role(), event.text))
+                delta = Delta(self._first_role(), event.text)
+                return self._chunk(delta, logprobs=event.logprobs)
             case Reasoning():
-                return self._chunk(Delta(self._first_role(), "", event.text))
+                delta = Delta(self._first_role(), "", event.text)
+                return self._chunk(delta, logprobs=event.logprobs)
             case ToolCall(origin="client"):
                 call = _tool_call(event, self._calls)
                 self._calls += 1
@@ -79,6 +85,7 @@ class CompletionProjection:
         """The one object without `stream`."""
         calls = [_tool_call(call, index) for index, call in enumerate(answer.calls)]
         message = MessageOut("assistant", answer.text, answer.thinking, calls)
+        reason = _reason(answer.end, len(calls))
         return _encode(
             Completion(
                 id=self._id,
@@ -86,7 +93,7 @@ class CompletionProjection:
                 created=self._created,
                 model=self._model,
                 system_fingerprint=FINGERPRINT,
-                choices=[Choice(0, message, _reason(answer.end, len(calls)))],
+                choices=[Choice(0, message, reason, _logprobs(answer.logprobs))],
                 usage=_usage(answer.end.usage),
             )
         )
@@ -96,8 +103,11 @@ class CompletionProjection:
         usage = _event(_encode(self._made([], _usage(end.usage)))) if self._usage else b""
         return finish + usage + _event(b"[DONE]")
 
-    def _chunk(self, delta: Delta, reason: str | None = None) -> bytes:
-        return _event(_encode(self._made([ChunkChoice(0, delta, reason)])))
+    def _chunk(
+        self, delta: Delta, reason: str | None = None, logprobs: tuple[Logprob, ...] = ()
+    ) -> bytes:
+        choice = ChunkChoice(0, delta, reason, _logprobs(logprobs))
+        return _event(_encode(self._made([choice])))
 
     def _made(self, choices: list[ChunkChoice], usage: UsageOut | None = None) -> CompletionChunk:
         return CompletionChunk(
@@ -131,3 +141,22 @@ def _usage(usage: Usage) -> UsageOut:
 def _tool_call(event: ToolCall, index: int) -> ToolCallOut:
     arguments = _encode(event.arguments).decode()
     return ToolCallOut(event.call_id, index, "function", FunctionOut(event.name, arguments))
+
+
+def _logprobs(logprobs: tuple[Logprob, ...]) -> ChoiceLogprobs | None:
+    if not logprobs:
+        return None
+    return ChoiceLogprobs(
+        [
+            LogprobOut(p.token, p.logprob, _bytes(p), [_alternative(a) for a in p.top_logprobs])
+            for p in logprobs
+        ]
+    )
+
+
+def _alternative(other: Alternative) -> AlternativeOut:
+    return AlternativeOut(other.token, other.logprob, _bytes(other))
+
+
+def _bytes(of: Alternative) -> list[int] | None:
+    return list(of.bytes) or None

@@ -28,6 +28,8 @@ def completion_turn(request: CompletionRequest) -> TurnRequest:
         client_tools=tool_specs(request.tools),
         format=_format(request.response_format),
         think=think_of(request.reasoning_effort),
+        logprobs=request.logprobs is True,
+        top_logprobs=request.top_logprobs or 0,
     )
 
 

@@ -10,7 +10,12 @@ from litestar.types import Receive, Scope, Send
 from atoll.errors import ClientError, NotFound
 from atoll.http.access import agent_of
 from atoll.http.asgi import read_body, require_post
-from atoll.http.checks import check_abilities, check_model, required, say_no_logprobs
+from atoll.http.checks import (
+    check_abilities,
+    check_model,
+    check_top_logprobs,
+    required,
+)
 from atoll.http.decoding import decode
 from atoll.http.openai.projection import CompletionProjection
 from atoll.http.openai.requests import completion_turn, decoder
@@ -45,14 +50,13 @@ async def completions(scope: Scope, receive: Receive, send: Send) -> None:
     require_post(scope)
     agent = agent_of(scope["litestar_app"])
     request = decode(decoder, await read_body(receive))
+    check_top_logprobs(request.top_logprobs)
     model = required(request.model)
     check_model(agent, model)
     if not request.messages:
         raise ClientError("[] is too short - 'messages'")
     turn = completion_turn(request)
     await check_abilities(agent, turn)
-    if request.logprobs:
-        say_no_logprobs()
 
     async def done(_end: RunEnd) -> None:
         agent.keep(KEEP_ALIVE)

@@ -86,6 +86,7 @@ class CompletionRequest(Struct):
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
     logprobs: bool | None = None
+    top_logprobs: int | None = None
     tools: list[ToolIn] | None = None
 
 
@@ -123,20 +124,42 @@ class Delta(Struct, omit_defaults=True):
     tool_calls: list[ToolCallOut] = []
 
 
-class Choice(Struct):
+class AlternativeOut(Struct):
+    """A token that was possible at one place; null where its bytes are not known."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class LogprobOut(AlternativeOut):
+    """The token that was taken there."""
+
+    top_logprobs: list[AlternativeOut]
+
+
+class ChoiceLogprobs(Struct):
+    """The tokens of a choice, or of what one chunk adds to it."""
+
+    content: list[LogprobOut]
+
+
+class Choice(Struct, omit_defaults=True):
     """The one choice of an answer."""
 
     index: int
     message: MessageOut
     finish_reason: str
+    logprobs: ChoiceLogprobs | None = None
 
 
-class ChunkChoice(Struct):
+class ChunkChoice(Struct, omit_defaults=True):
     """The one choice of a chunk."""
 
     index: int
     delta: Delta
     finish_reason: str | None
+    logprobs: ChoiceLogprobs | None = None
 
 
 class UsageOut(Struct):
