@@ -71,7 +71,7 @@ class Served(asyncio.Protocol):
         self._free = True
         self._write()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
 
     def data_received(self, data: bytes) -> None:

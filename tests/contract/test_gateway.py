@@ -12,7 +12,6 @@ from atoll_supervisor.gateway.app import Gateway
 from tests.fakes.agents import agent_row, asked, play
 from tests.fakes.fleet import MemoryFleet, row_of
 from tests.fakes.served import Daemon, daemon, served
-from tests.fakes.serving import Served
 from tests.fakes.upstream import (
     HANG,
     RESET,
@@ -407,32 +406,3 @@ async def test_agents_that_want_a_token_are_not_reached_without_it(
         assert (await http.get("/api/tags")).status_code == 200
         assert (await http.post("/api/chat", json=HELLO)).status_code == 200
     assert {one.headers["authorization"] for one in agent.requests} == {"Bearer s3cret"}
-
-
-# with a real agent behind it
-
-
-async def test_a_real_agent_answers_through_the_gateway_as_it_does_directly(
-    served_agent: Served, tmp_path: Path
-) -> None:
-    row = row_of("GhidraAgent", port=served_agent.port)
-    async with (
-        daemon(MemoryFleet(tmp_path, row)) as api,
-        httpx.AsyncClient(base_url=api.url, timeout=LIMIT) as http,
-    ):
-        chat = await http.post("/api/chat", json={**HELLO, "stream": False})
-        assert chat.json()["message"]["content"] == "Hello wörld"
-        stream = await http.post("/v1/chat/completions", json={**HELLO, "stream": True})
-        assert stream.text.endswith("data: [DONE]\n\n")
-        tags = (await http.get("/api/tags")).json()["models"]
-        direct = (await http.get(served_agent.url + "/api/tags")).json()["models"]
-        assert tags == direct[:1]
-        shown = (await http.post("/api/show", json={"name": "GhidraAgent"})).json()
-        url = served_agent.url + "/api/show"
-        assert shown == (await http.post(url, json={"model": "ghidraagent"})).json()
-
-
-@pytest.fixture
-def served_agent(served: Served) -> Served:
-    """The agent of conftest.py, under a name that hides nothing here."""
-    return served

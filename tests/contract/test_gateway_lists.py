@@ -13,10 +13,12 @@ from atoll_supervisor.gateway import lists
 from tests.fakes.agents import FAR, NEAR, agent_row, asked, play
 from tests.fakes.fleet import MemoryFleet, row_of
 from tests.fakes.served import Daemon, daemon
+from tests.fakes.serving import Served
 from tests.fakes.upstream import HANG, Upstream, whole
 
 pytestmark = pytest.mark.anyio
 LIMIT = 20
+HELLO = {"model": "ghidraagent", "messages": [{"role": "user", "content": "hi"}]}
 
 
 @pytest.fixture
@@ -204,3 +206,32 @@ async def test_a_hundred_agents_are_listed_from_memory(tmp_path: Path) -> None:
             print(f"tags and 100 shows: {(time.monotonic() - began) * 1000:.0f} ms")
         assert {answer.status_code for answer in answers} == {200}
         assert crowd.requests == []
+
+
+# with a real agent behind it
+
+
+async def test_a_real_agent_answers_through_the_gateway_as_it_does_directly(
+    served_agent: Served, tmp_path: Path
+) -> None:
+    row = row_of("GhidraAgent", port=served_agent.port)
+    async with (
+        daemon(MemoryFleet(tmp_path, row)) as api,
+        httpx.AsyncClient(base_url=api.url, timeout=LIMIT) as http,
+    ):
+        chat = await http.post("/api/chat", json={**HELLO, "stream": False})
+        assert chat.json()["message"]["content"] == "Hello wörld"
+        stream = await http.post("/v1/chat/completions", json={**HELLO, "stream": True})
+        assert stream.text.endswith("data: [DONE]\n\n")
+        tags = (await http.get("/api/tags")).json()["models"]
+        direct = (await http.get(served_agent.url + "/api/tags")).json()["models"]
+        assert tags == direct[:1]
+        shown = (await http.post("/api/show", json={"name": "GhidraAgent"})).json()
+        url = served_agent.url + "/api/show"
+        assert shown == (await http.post(url, json={"model": "ghidraagent"})).json()
+
+
+@pytest.fixture
+def served_agent(served: Served) -> Served:
+    """The agent of conftest.py, under a name that hides nothing here."""
+    return served

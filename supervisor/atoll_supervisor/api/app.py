@@ -61,9 +61,8 @@ def create_app(
         "about": About(version, secrets.token_hex(16)),
         "leaving": leaving or asyncio.Event(),
     }
-    app = application(given, access, version)
-    management = Guard(HeadAsGet(app, may_be_endless), rules)
-    return Doors(guarded_gateway(fleet, rules, agent_token), management)
+    management = HeadAsGet(application(given, access, version), may_be_endless)
+    return Doors(guarded_gateway(fleet, rules, agent_token), Guard(management, rules))
 
 
 def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:
