@@ -50,9 +50,8 @@ def create_app(
 ) -> AsgiApp:
     """The daemon's ASGI application, with Host, Origin and body checks in front.
 
-    `rules` are the guard's: which hosts and origins may speak to this port.
-    Streams that would go on for ever end cleanly when `leaving` is set. Clients of the
-    gateway have to show the `agent_token`, if the agents ask for one.
+    `rules` say which hosts and origins may speak to this port. Streams that would
+    go on for ever end when `leaving` is set. The gateway's clients show `agent_token`.
     """
     given = {
         "fleet": fleet,
