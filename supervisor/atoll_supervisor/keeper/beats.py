@@ -114,7 +114,8 @@ class Channel:
     def close(self) -> None:
         """Hear what it still said, and let go."""
         if self._sock.fileno() >= 0:
-            self.read(time.monotonic())
+            self._last = now = time.monotonic()
+            self.read(now)
         self._close()
 
     def _first(self) -> None:
@@ -124,6 +125,7 @@ class Channel:
         self.read(time.monotonic())
 
     def _read_one(self, now: float) -> bool:
+        """Whether more may have come: who beats as it should has said but one thing since."""
         try:
             datagram = self._sock.recv(MAX_SAID)
         except BlockingIOError:
@@ -132,11 +134,13 @@ class Channel:
             datagram = b""
         if not datagram:
             self._ended()
-        elif datagram == self._before and self.beats:
+            return False
+        if datagram == self._before and self.beats:
+            is_early = now - self._last < TICK / 2
             self._last = now
-        else:
-            self._take(datagram, now)
-        return bool(datagram)
+            return is_early
+        self._take(datagram, now)
+        return True
 
     def _take(self, datagram: bytes, now: float) -> None:
         said = hear(datagram)
