@@ -5,6 +5,7 @@
 VENV := .venv
 RUN := $(VENV)/run.stamp
 TEST := $(VENV)/test.stamp
+CLIENTS := $(VENV)/clients.stamp
 PINS := pyproject.toml scripts/setup requirements/run.txt requirements/local.txt
 
 # Where no home is set, pip and ATOLL would write to the root of the file system.
@@ -22,9 +23,9 @@ up: $(RUN) ## set up, fetch the embedded model, run the example fleet (Ctrl-C st
 	@scripts/model
 	@exec $(VENV)/bin/atoll up
 
-setup: $(TEST) ## make .venv with everything that running and testing needs
+setup: $(TEST) $(CLIENTS) ## make .venv with everything that running and testing needs
 
-test: $(TEST) ## every check and test
+test: $(TEST) $(CLIENTS) ## every check and test
 	@scripts/check
 
 lint: $(TEST) ## every check, without the tests
@@ -49,3 +50,7 @@ $(RUN): $(PINS)
 $(TEST): $(PINS) requirements/test.txt
 	@scripts/setup test
 	@touch $(RUN) $@
+
+$(CLIENTS): $(TEST) requirements/clients.txt requirements/npm/package-lock.json
+	@scripts/setup clients
+	@touch $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pin every requirement with its hashes: writes requirements/{test,run,local}.txt.
+"""Pin every requirement with its hashes: writes requirements/{test,run,local,clients}.txt.
 
 One universal resolution, newest versions, for Python 3.11 and up on every
 platform: test.txt is resolved first and constrains the others, so that a
@@ -21,6 +21,7 @@ PURPOSE = {
     "test": "What `make test` installs; local.txt comes on top.",
     "run": "What `make up` installs, the build back end included; local.txt comes on top.",
     "local": "The engine of the embedded model; left out where it has no wheel.",
+    "clients": "Clients that tests run as they are, in an environment of their own.",
 }
 OPTIONS = [
     "--universal",
@@ -38,7 +39,12 @@ def wanted() -> dict[str, list[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     run = project["project"]["dependencies"] + project["build-system"]["requires"]
-    return {"test": [*run, *extras["test"]], "run": run, "local": extras["local"]}
+    return {
+        "test": [*run, *extras["test"]],
+        "run": run,
+        "local": extras["local"],
+        "clients": extras["clients"],
+    }
 
 
 def pinned(requirements: list[str], constraints: list[str]) -> str:
@@ -57,11 +63,11 @@ def pinned(requirements: list[str], constraints: list[str]) -> str:
 
 
 def main() -> None:
-    """Write the three files."""
+    """Write the four files; what clients want must not hold the others back."""
     constraints: list[str] = []
     for name, requirements in wanted().items():
         path = FOLDER / f"{name}.txt"
-        text = pinned(requirements, constraints)
+        text = pinned(requirements, [] if name == "clients" else constraints)
         path.write_text(f"# {PURPOSE[name]}\n# Made by `make lock`; do not edit.\n{text}")
         constraints = ["--constraint", str(FOLDER / "test.txt")]
         packages = sum(line[0].isalnum() for line in text.splitlines())

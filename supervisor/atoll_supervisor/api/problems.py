@@ -61,11 +61,17 @@ def refused(_request: AnyRequest, error: AtollError) -> Response[ErrorBody]:
     return _answer(error.status, ErrorBody(str(error), error.code, error.who))
 
 
-def rejected(request: AnyRequest, error: HTTPException) -> Response[ErrorBody]:
-    """An error of Litestar's: unknown path, wrong method, bad parameter."""
+def rejected(request: AnyRequest, error: HTTPException) -> Response[ErrorBody] | Response[bytes]:
+    """An error of Litestar's: unknown path, wrong method, bad parameter.
+
+    A path that nobody serves is answered as Ollama does: its clients look for one
+    another's routes on this port, too (row A19 of ollama-api.md).
+    """
     status = error.status_code
     if status >= 500:
         return crashed(request, error)
+    if status == 404 and not request.url.path.startswith("/api/v1/"):
+        return Response(b"404 page not found", status_code=404, media_type="text/plain")
     body = ErrorBody(_sentence(request, error), _CODES.get(status, "bad_request"), "client")
     return _answer(status, body, _allowed(request) if status == 405 else {})
 
