@@ -7,6 +7,7 @@ One chunk of the body for each token, as real servers write them; how many comes
 import asyncio
 import json
 import sys
+from typing import Protocol, runtime_checkable
 
 import uvloop
 
@@ -51,17 +52,24 @@ LAST = (
 )
 
 
+@runtime_checkable
+class Wire(Protocol):
+    """What is needed of a transport."""
+
+    def write(self, data: bytes) -> None: ...
+
+
 class Served(asyncio.Protocol):
     """One connection: whole requests come in, answers go out."""
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._transport: asyncio.Transport | None = None
+        self._transport: Wire | None = None
         self._free = True
         self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        assert isinstance(transport, Wire)  # uvloop's is none of asyncio.Transport
         self._transport = transport
 
     def pause_writing(self) -> None:

@@ -201,14 +201,13 @@ async def test_a_body_of_11_mb_is_413(http: httpx.AsyncClient, api: Daemon) -> N
     assert api.fleet.calls == []
 
 
-async def test_an_unknown_path_is_json_404_and_ollamas_text_under_its_api(
+async def test_an_unknown_path_is_json_404_under_management_and_ollamas_text_elsewhere(
     http: httpx.AsyncClient,
 ) -> None:
-    nowhere = await http.get("/nowhere")
-    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
     assert (await http.get("/api/v1/nowhere")).json()["code"] == "not_found"
-    ollamas = await http.get("/api/nowhere")
-    assert (ollamas.status_code, ollamas.text) == (404, "404 page not found")
+    for path in ("/nowhere", "/api/nowhere"):
+        answer = await http.get(path)
+        assert (answer.status_code, answer.text) == (404, "404 page not found")
 
 
 async def test_a_wrong_method_is_405_and_says_which_are_right(http: httpx.AsyncClient) -> None:

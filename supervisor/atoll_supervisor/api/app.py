@@ -10,17 +10,18 @@ from litestar.exceptions import HTTPException
 
 from atoll.errors import AtollError
 from atoll.http.asgi import AsgiApp
-from atoll.http.guard import Guard, GuardRules
+from atoll.http.guard import GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
-from atoll_supervisor.api.doors import Doors, guarded_gateway
+from atoll_supervisor.api.doors import Doors
 from atoll_supervisor.api.events import read_agent_events, read_events
 from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
 from atoll_supervisor.api.upkeep import reload, upgrade
+from atoll_supervisor.gateway.app import Gateway
 from atoll_supervisor.ports import Events, Fleet, Upkeep
 
 _HANDLERS = (
@@ -61,7 +62,7 @@ def create_app(
         "leaving": leaving or asyncio.Event(),
     }
     management = HeadAsGet(application(given, access, version), may_be_endless)
-    return Doors(guarded_gateway(fleet, rules, agent_token), Guard(management, rules))
+    return Doors(Gateway(fleet, agent_token), management, rules, agent_token)
 
 
 def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:

@@ -71,6 +71,10 @@ class Gateway:
             "/api/experimental/": {"GET": fixed.experimental, "POST": fixed.experimental},
         }
 
+    def close(self) -> None:
+        """Let go of every connection to an agent."""
+        self._carrier.forget_all_but(())
+
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one request; there is nothing here for other types of connections."""
         if scope["type"] == "lifespan" or scope["type"] != ScopeType.HTTP:
