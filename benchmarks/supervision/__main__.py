@@ -83,6 +83,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--children", default="agent,bare", help="of the peers: agent, bare, both")
     parser.add_argument("--scratch", type=Path, default=default_scratch(), help="for the peers")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
+    parser.add_argument(
+        "--keep", type=Path, help="show what was not measured now as an earlier --json tells it"
+    )
     parser.add_argument("--write", action="store_true", help="the tables into README and docs")
     options = parser.parse_args()
     if unknown := set(options.rows.split(",")) - set(ROWS):
@@ -148,12 +151,14 @@ async def measure(bench: Bench, rows: list[str]) -> None:
 
 def told(bench: Bench, words: str, options: argparse.Namespace) -> int:
     """Print and write the tables; 1 when a goal is not held."""
+    if options.json:
+        report.write_json(options.json, bench.results, words, bench.notes)
+    if options.keep:
+        words = report.keep(bench.results, options.keep, options.rows)
     found = verdicts(bench.results)
     print(f"\n{report.plain(found)}\n\n{words}")
     for note in bench.notes:
         print(f"note: {note}")
-    if options.json:
-        report.write_json(options.json, bench.results, words, bench.notes)
     if options.write:
         full = f"{words}\n\n{report.markdown(found)}"
         report.write_between_markers(ROOT / "docs/benchmarks.md", full)

@@ -6,7 +6,7 @@ import platform
 import statistics
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from math import isinf
+from math import inf, isinf
 from pathlib import Path
 
 from benchmarks.supervision.bench import Results
@@ -99,6 +99,17 @@ def write_json(path: Path, results: Results, conditions: str, notes: Sequence[st
     }
     document = {"conditions": conditions, "notes": list(notes), "results": values}
     path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def keep(results: Results, earlier: Path, rows: str) -> str:
+    """Add what an earlier run measured and this one did not; says so with its conditions."""
+    document = json.loads(earlier.read_text())
+    for metric, by_label in document["results"].items():
+        for label, values in by_label.items():
+            if label not in results[metric]:
+                results[metric][label] = [inf if value is None else value for value in values]
+    date = datetime.now(UTC).date().isoformat()
+    return f"{document['conditions']} Measured again for ATOLL on {date}, after a change: {rows}."
 
 
 def _labelled(best: tuple[str, float], unit: str) -> str:
