@@ -40,6 +40,8 @@ HANDOVER_LIMIT = 10.0
 """Two processes of one agent that take connections for longer than this are a duplicate."""
 DRAIN_LIMIT = 35.0
 GROWN = 1.05
+LATEST = 5
+"""Looks, a second apart: what a hand-over holds for a moment is no growth."""
 SHOWN_FROM = 10.0
 KEPT_SHARE = 0.25
 API_RATE = 5
@@ -243,7 +245,8 @@ def growth_judged(watch: Watch) -> list[str]:
         )
         if role == "keeper" or seconds > SHOWN_FROM:
             print(told)
-        if role == "keeper" and last.files > GROWN * first.files + 1:
+        floor = min(size.files for size in sizes[-LATEST:])
+        if role == "keeper" and floor > GROWN * first.files + 1:
             wrong.append(told)
     return wrong
 

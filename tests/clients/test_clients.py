@@ -43,7 +43,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 def told(daemon: Daemon, face: str) -> str:
     """The argument of a script."""
-    url = daemon.url if face == "gateway" else f"http://127.0.0.1:{daemon.base_port}"
+    url = daemon.url if face == "gateway" else daemon.row("conformance")["url"]
     case = {"url": url, "model": "conformance", "abilities": ABILITIES, "prompts": PROMPTS}
     return json.dumps(case)
 

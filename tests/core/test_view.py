@@ -80,9 +80,17 @@ def test_a_unit_whose_successor_did_not_start_says_so_and_runs() -> None:
 
 def test_a_unit_that_stops_drains_until_a_process_has_to_be_killed() -> None:
     leaving = (ph.Leaving(2, 7, 9.0), ph.Leaving(3, 8, 9.0, killed=True))
-    unit = replace(UNIT, phase=ph.Stopping(1.0, "rest", "asked"), leaving=leaving)
+    phase = ph.Stopping(1.0, "rest", "asked")
+    unit = replace(UNIT, phase=phase, leaving=leaving, generation=3)
     row = row_of(unit, Seen(rss_bytes=5), CLOCK, "127.0.0.1", 8100)
     assert (row.phase, row.pid, row.generation, row.rss_bytes) == ("stopping", 8, 3, 5)
+
+
+def test_one_that_still_drains_is_not_taken_for_the_one_that_crashed_after_it() -> None:
+    leaving = (ph.Leaving(2, 7, 9.0),)
+    unit = replace(UNIT, phase=ph.Backoff(5.0, "crashed"), leaving=leaving, generation=3)
+    row = row_of(unit, Seen(), CLOCK, "127.0.0.1", 8100)
+    assert (row.phase, row.pid, row.generation) == ("backoff", None, 3)
 
 
 def test_without_a_process_old_sights_are_not_shown() -> None:

@@ -198,6 +198,12 @@ def _recorded(before: Unit, after: Unit, records: list[do.Record]) -> None:
         assert (records[0].ended is not None) == ended, f"{before} -> {after}: {records}"
 
 
+def check_order(slug: str, last: do.Record, record: do.Record) -> None:
+    """Neither generation nor restarts of a unit ever fall, across the deaths of daemons too."""
+    assert record.generation >= last.generation, f"{slug}: {last} -> {record}"
+    assert record.restarts >= last.restarts, f"{slug}: {last} -> {record}"
+
+
 def _let_work(before: Phase, after: Phase) -> None:
     """Nobody who works is put to sleep."""
     if isinstance(before, Running) and isinstance(after, Stopping) and after.then == "sleep":

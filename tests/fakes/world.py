@@ -24,7 +24,7 @@ from atoll_supervisor.core.fleet import Fleet, Order, Orders
 from atoll_supervisor.core.moves import KILL_AGAIN
 from atoll_supervisor.core.phases import serving
 from atoll_supervisor.core.reconcile import reconcile
-from tests.fakes.invariants import check, check_step, pending_until, unhealthy
+from tests.fakes.invariants import check, check_order, check_step, pending_until, unhealthy
 from tests.fakes.lives import Lives
 from tests.fakes.nature import Action, Child, Clock, Disk, Keeper
 from tests.fakes.schedules import GOOD, SCHEDULES, Luck, Schedule
@@ -58,6 +58,7 @@ class World:
         """Checksums of manifests that read well and do not start."""
         self.pairs: set[tuple[type, type]] = set()
         self.journal: list[tuple[float, str, do.Record]] = []
+        self.last: dict[str, do.Record] = {}
         self.steps = 0
         self.lives = Lives(self)
         self._looking = False
@@ -149,13 +150,17 @@ class World:
         if self.happens(self.luck.daemon_dies / 4):
             self._die()
             return
-        self._remember({slug for slug, _ in news} | {order.slug for order in orders})
+        concerned = {slug for slug, _ in news} | {order.slug for order in orders}
+        self._remember(concerned)
         if not self._perform_all(orders):
             return
         if ended is not None:
             self.keeper.children.pop((ended.slug, ended.generation), None)
+        for slug in concerned - self.fleet.units.keys():
+            self.keeper.memories.pop(slug, None)
+            self.last.pop(slug, None)
         self.save()
-        check(self, {slug for slug, _ in news} | {order.slug for order in orders})
+        check(self, concerned)
 
     def _note(self, slug: str, event: ev.Event) -> None:
         if (unit := self.fleet.units.get(slug)) is not None:
@@ -186,9 +191,7 @@ class World:
     def _remember(self, slugs: Iterable[str]) -> None:
         """Have the keeper remember what the next daemon has to know."""
         for slug in slugs:
-            if (unit := self.fleet.units.get(slug)) is None:
-                self.keeper.memories.pop(slug, None)
-            else:
+            if (unit := self.fleet.units.get(slug)) is not None:
                 self.keeper.memories[slug] = memory_of(unit)
 
     def save(self) -> None:
@@ -210,6 +213,8 @@ class World:
         self.alive = True
         self.fleet = Fleet(start_limit=self.schedule.limit, unwanted=self.disk.unwanted)
         staying = self.keeper.to_stay()
+        # What nobody remembers is counted anew.
+        self.last = {slug: self.last[slug] for slug in self.last.keys() & self.keeper.memories}
         left = {child.slug for child in self.keeper.children.values()}
         for slug in sorted(left | self.keeper.memories.keys()):
             self._take_over(slug)
@@ -297,6 +302,8 @@ class World:
                 if armed and self.happens(self.luck.echoes):  # it was on its way already
                     self._later(slug, ev.elapsed(timer, armed.generation), 1)
             case do.Record() as record:
+                check_order(slug, self.last.get(slug, record), record)
+                self.last[slug] = record
                 self.journal.append((self.clock.now, slug, record))
             case _:
                 assert isinstance(effect, do.Forget)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from atoll_supervisor.core.events import Removed
 from atoll_supervisor.core.spec import UnitSpec
 from atoll_supervisor.keeper.packets import MAX_PACKET, decode_command
 from atoll_supervisor.keeper.protocol import (
@@ -225,6 +226,17 @@ async def test_what_is_known_is_remembered_before_anything_that_follows_is_asked
     assert names(heard).index("Launch") < names(heard).index("Forget") or 2 not in launches(heard)
     assert isinstance(heard[0], Remember)
     assert '"restarts":1' in heard[0].memo or '"Backoff"' in heard[0].memo
+
+
+async def test_a_unit_that_is_gone_is_forgotten_after_its_last_end_was_taken_in(make: Make) -> None:
+    """Else a daemon that dies between the two leaves a process nobody knows anything of."""
+    fleet = make()
+    fleet.serves()
+    fleet.loop.post([("a", Removed())])
+    fleet.keeper.heard()
+    fleet.keeper.tells(process("serving")._replace(stage="gone", signal="SIGTERM"))
+    heard = fleet.keeper.heard()
+    assert heard.index(Forget("a", 1)) < heard.index(Remember("a", ""))
 
 
 async def test_a_daemon_that_comes_into_a_pause_waits_it_out_and_counts_on(make: Make) -> None:

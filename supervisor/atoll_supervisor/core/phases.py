@@ -267,11 +267,19 @@ def process_of(unit: Unit, generation: int) -> Process | None:
 
 
 def shown(unit: Unit) -> Process | None:
-    """The process that the lists show: what serves, else starts, else leaves."""
-    if (running := serving(unit)) is not None:
-        return running
-    of_all = processes(unit)
-    return of_all[-1] if of_all else None
+    """The process that the lists show: what serves, else starts, else is being stopped.
+
+    One that still answers its last requests after its successor came is not it.
+    """
+    match unit.phase:
+        case Starting() | Running() as one:
+            return one
+        case Replacing(old=old):
+            return old
+        case Stopping():
+            return unit.leaving[-1] if unit.leaving else None
+        case _:
+            return None
 
 
 def pid_of(unit: Unit) -> int | None:
@@ -281,9 +289,14 @@ def pid_of(unit: Unit) -> int | None:
 
 
 def generation_of(unit: Unit) -> int:
-    """The generation of the process that the lists show, else the last one given out."""
-    one = shown(unit)
-    return one.generation if one else unit.generation
+    """The generation that serves or starts, else the last one given out: it never falls."""
+    match unit.phase:
+        case Starting(generation=one) | Running(generation=one):
+            return one
+        case Replacing(old=old):
+            return old.generation
+        case _:
+            return unit.generation
 
 
 def policy_of(unit: Unit) -> Policy:

@@ -18,19 +18,26 @@ class Remembering:
     def __init__(self, send: Callable[[Remember], None]) -> None:
         self._send = send
         self._told: dict[str, Memory] = {}
+        self._gone: list[str] = []
 
     def tell(self, slugs: Collection[str], units: Mapping[str, Unit]) -> None:
-        """Tell what has become of these units; one that is no more is forgotten."""
+        """Tell what has become of these units."""
         for slug in slugs:
             unit = units.get(slug)
             if unit is None:
-                if self._told.pop(slug, None) is not None:
-                    self._send(Remember(slug, ""))
+                self._gone.append(slug)
                 continue
             memory = memory_of(unit)
             if self._told.get(slug) != memory:
                 self._told[slug] = memory
                 self._send(Remember(slug, msgspec.json.encode(memory).decode()))
+
+    def forget(self, units: Mapping[str, Unit]) -> None:
+        """Forget the units that are no more, once the ends of their processes are acknowledged."""
+        gone, self._gone = self._gone, []
+        for slug in gone:
+            if slug not in units and self._told.pop(slug, None) is not None:
+                self._send(Remember(slug, ""))
 
     def again(self, units: Mapping[str, Unit]) -> None:
         """Tell all, to a keeper that may have missed something."""

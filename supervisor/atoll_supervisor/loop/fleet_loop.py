@@ -109,6 +109,7 @@ class FleetLoop:
         finally:
             self._at_work = False
         self.hands.acknowledge()
+        self._remembering.forget(self._fleet.units)
 
     def adopt(self, link: KeeperLink, states: Sequence[State]) -> None:
         """Take over, from the keeper behind `link`, what an earlier daemon left with it."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from atoll_supervisor.core.phases import Unit, generation_of, serving
+from atoll_supervisor.core.phases import Unit, serving, shown
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.core.view import Clock, Seen, row_of
 from atoll_supervisor.loop.hands import Hands
@@ -48,7 +48,8 @@ class Rows:
 
     def row(self, unit: Unit, clock: Clock) -> Row:
         """One unit's row as it is at this moment."""
-        generation = generation_of(unit)
+        one = shown(unit)
+        generation = one.generation if one else unit.generation
         seen, offset = self._seen(unit.slug, generation), clock.epoch - clock.monotonic
         port = self._hands.port_of(unit.slug, generation)
         made = self._made.get(unit.slug)
