@@ -16,6 +16,7 @@ from atoll.http.ollama.wire import (
     ToolCallIn,
 )
 from atoll.http.roles import role_of
+from atoll.http.schemas import checked
 from atoll.http.tools_in import tool_specs
 from atoll.wire.json import JsonValue
 from atoll.wire.messages import Call, Format, Message, Think, ToolSpec
@@ -96,8 +97,10 @@ def _format(value: JsonValue) -> Format:
     match value:
         case None | "":
             return None
-        case "json" | dict():
+        case "json":
             return value
+        case dict():
+            return checked(value)
         case _:
             raise ClientError('invalid format: expected "json" or a JSON Schema object')
 

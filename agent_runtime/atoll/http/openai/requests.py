@@ -12,6 +12,7 @@ from atoll.http.openai.wire import (
 )
 from atoll.http.openai.words import arguments_of, image_of, stops_of, think_of
 from atoll.http.roles import role_of
+from atoll.http.schemas import checked
 from atoll.http.tools_in import tool_specs
 from atoll.wire.messages import Call, Format, Message, Options
 from atoll.wire.turn import TurnRequest
@@ -51,7 +52,8 @@ def _format(given: ResponseFormat | None) -> Format:
     if given.type == "json_object":
         return "json"
     if given.type == "json_schema" and given.json_schema is not None:
-        return given.json_schema.schema
+        schema = given.json_schema.schema
+        return None if schema is None else checked(schema)
     raise ClientError(f"response_format {given.type!r} is not text, json_object or json_schema")
 
 

@@ -10,6 +10,7 @@ from atoll.errors import ClientError
 from atoll.http.openai.words import think_of
 from atoll.http.responses.items import conversation
 from atoll.http.responses.wire import FunctionTool, ResponseRequest, TextFormat
+from atoll.http.schemas import checked
 from atoll.wire.messages import Format, Message, Options, ToolSpec
 from atoll.wire.turn import TurnRequest
 
@@ -70,7 +71,7 @@ def _format(given: TextFormat | None) -> Format:
     if given.type == "json_object":
         return "json"
     if given.type == "json_schema" and given.schema is not None:
-        return given.schema
+        return checked(given.schema)
     if given.type == "json_schema":
         raise ClientError("text.format of type 'json_schema' needs a schema")
     raise ClientError(f"text.format {given.type!r} is not text, json_object or json_schema")
