@@ -5,7 +5,8 @@ import json
 import statistics
 import time
 
-from atoll.adapters.http1 import Broken, Place, Pool, Unreachable
+from atoll.adapters.http1 import Place, Pool, Unreachable
+from atoll.adapters.http1_connection import Broken
 
 HEADERS = ((b"content-type", b"application/json"),)
 PATIENCE = 30.0

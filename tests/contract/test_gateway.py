@@ -283,12 +283,24 @@ async def test_an_sse_stream_that_breaks_off_ends_with_an_error_event(
     assert "event: error\n" in anthropic.text
 
 
-async def test_an_answer_in_one_piece_that_breaks_off_is_seen_to_be_incomplete(
+@pytest.mark.parametrize("begun", [head("application/x-ndjson"), head(length=100) + b'{"half":'])
+async def test_an_answer_of_which_nothing_was_passed_on_is_asked_for_again(
+    http: httpx.AsyncClient, agent: Upstream, begun: bytes
+) -> None:
+    """A stream's head alone, and a part of an answer in one piece."""
+    agent.on("/api/chat", [begun, RESET], ollama_chat("again"))
+    answer = await http.post("/api/chat", json=HELLO)
+    assert (answer.status_code, "again" in answer.text) == (200, True)
+
+
+async def test_a_large_answer_that_breaks_off_is_seen_to_be_incomplete(
     http: httpx.AsyncClient, agent: Upstream
 ) -> None:
-    agent.on("/api/chat", [head(length=100) + b'{"half":', RESET])
+    """From 1 MiB on an answer in one piece goes through as it comes, too."""
+    agent.on("/api/chat", [head(length=2 << 20) + b'{"half":', RESET])
     with pytest.raises(httpx.RemoteProtocolError):
         await http.post("/api/chat", json=HELLO)
+    assert len(agent.requests) == 1
 
 
 async def test_an_agent_that_is_not_up_yet_is_waited_for(

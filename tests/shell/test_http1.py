@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from atoll.adapters.http1 import MOST_BUFFERED, Broken, Place, Pool, Silent, Unreachable
+from atoll.adapters.http1 import Place, Pool, Unreachable
+from atoll.adapters.http1_connection import MOST_BUFFERED, Broken, Silent
 from tests.fakes.upstream import HANG, RESET, Hold, Upstream, head, piece, streamed, whole
 
 pytestmark = pytest.mark.anyio

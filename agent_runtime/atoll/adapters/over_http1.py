@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from atoll.adapters.http1 import IDLE, Answer, Broken, Headers, Place, Pool, Silent, Unreachable
+from atoll.adapters.http1 import IDLE, Answer, Headers, Place, Pool, Unreachable
+from atoll.adapters.http1_connection import Broken, Silent
 from atoll.adapters.peer import MOST_REFUSAL, Peer, refusal
 from atoll.config.loopback import is_loopback
 from atoll.errors import UpstreamGarbage, UpstreamRefused, UpstreamTimeout

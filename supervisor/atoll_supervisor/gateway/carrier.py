@@ -2,8 +2,8 @@
 
 The keeper holds every agent's socket, so connecting wakes one that sleeps, and
 a request to one that starts or comes back after a crash waits in the socket's
-queue. What was lost with a process before a byte of the answer had come is
-sent again.
+queue. What was lost with a process before anything of the answer could be passed
+on is sent again.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from atoll.adapters.http1 import Answer, Broken, Headers, Place, Pool, Silent, Unreachable
+from atoll.adapters.http1 import Answer, Headers, Place, Pool, Unreachable
+from atoll.adapters.http1_connection import Broken, Lost, Silent
 from atoll.errors import NotFound
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.gateway.states import (
@@ -31,7 +32,7 @@ from atoll_supervisor.ports import Fleet
 PATIENCE = 60.0
 """Seconds that an agent may take to be running again; the longest back-off."""
 MOST_SENT = 5
-"""Times a request is sent that each time ends its agent before a byte of the answer."""
+"""Times a request is sent that each time ends its agent before there is an answer."""
 MOST_LISTED = 16 * 1024 * 1024
 """Bytes of an answer that the gateway reads for itself."""
 _LOOK = 0.25
@@ -61,7 +62,7 @@ class Carrier:
 
     @asynccontextmanager
     async def ask(self, slug: str, question: Question) -> AsyncGenerator[Answer]:
-        """Wait for the head of the agent's answer; leaving early closes the connection.
+        """Wait until the agent's answer has begun; leaving early closes the connection.
 
         Raises NotServing when the agent does not run and will not within the
         patience, WentAway when it breaks off, NotFound when it is removed.
@@ -103,16 +104,18 @@ class Carrier:
         while True:
             try:
                 pool = self._pool(answerable(self._fleet.row(slug)))
-                return await stack.enter_async_context(
-                    pool.ask(
-                        question.method, question.target, question.headers, question.body, _SILENCE
-                    )
+                asked = pool.ask(
+                    question.method, question.target, question.headers, question.body, _SILENCE
                 )
+                answer = await stack.enter_async_context(asked)
+                await answer.begun()
+                return answer
             except Unreachable:
                 vigil.refused = True
             except Broken as error:
+                await stack.aclose()
                 sent += 1
-                if not error.untouched or sent == MOST_SENT:
+                if not isinstance(error, Lost) or sent == MOST_SENT:
                     raise broke_off(slug, str(error)) from None
             await asyncio.sleep(_AGAIN)
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from litestar.types import Send
 
-from atoll.adapters.http1 import Answer, Broken, Silent
+from atoll.adapters.http1 import Answer
+from atoll.adapters.http1_connection import Broken, Silent
 from atoll.http.asgi import Headers
 from atoll.http.faults import Dialect, error_body, failure_of
 from atoll.http.turns import NO_BUFFERING
