@@ -10,13 +10,15 @@ import asyncio
 import enum
 import http
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import msgspec
 from msgspec import Struct
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from atoll.http.corked import Corked
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._arm(self.limits.head_timeout, self._head_is_late)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        whole = cast("asyncio.Transport", transport)  # uvloop's have its methods, not its class
+        super().connection_made(Corked(whole, self.loop))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
