@@ -29,10 +29,16 @@ ACTED_ON = frozenset(
         "llm.request_timeout",
         "llm.script",
         "tools.python",
+        "tools.execute_code",
         "tools.allow",
         "tools.timeout",
         "tools.max_result_chars",
         "loop.max_steps",
+        "sandbox.memory_limit",
+        "sandbox.processes",
+        "sandbox.time_limit",
+        "sandbox.disk_limit",
+        "sandbox.output_limit",
         "server.allowed_origins",
         "server.allowed_hosts",
         "session.timeout_minutes",
@@ -71,11 +77,9 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
     [
         ('[mcp_servers.a]\ncommand = "x"', "[mcp_servers]"),
         ('[sub_agents.a]\nagent = "x"', "[sub_agents]"),
-        ("[sandbox]\nprocesses = 64", "[sandbox]"),
         ("[budget]\ncalls_per_turn = 5", "[budget]"),
         ("[dependencies]\npackages = []", "[dependencies]"),
         ("[dependencies]", "[dependencies]"),
-        ("[tools]\nexecute_code = true", "tools.execute_code = true"),
         ("[loop]\nplanning_interval = 2", "loop.planning_interval = 2"),
         ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
         ("[resources]\ntimeout = 9", "resources.timeout = 9"),
@@ -97,6 +101,7 @@ def test_a_key_that_waits_for_a_later_release_is_named(
     "text",
     [
         "",
+        "[tools]\nexecute_code = true\n[sandbox]\nprocesses = 64",
         "[tools]\nexecute_code = false\nallow = []\ntimeout = 3\nmax_result_chars = 500",
         '[llm]\nprovider = "demo"\ntemperature = 1',
         "[loop]\nmax_steps = 3\nplanning_interval = 0",
@@ -128,10 +133,8 @@ def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:
     assert names == [
         "[mcp_servers]",
         "[sub_agents]",
-        "[sandbox]",
         "[budget]",
         "[dependencies]",
-        "tools.execute_code = true",
         'io.hand_off = "writer"',
     ]
 

@@ -6,7 +6,7 @@ from atoll.config.manifest import Manifest
 
 Value = str | float | bool | None
 
-_TABLES = ("mcp_servers", "sub_agents", "sandbox", "budget", "dependencies")
+_TABLES = ("mcp_servers", "sub_agents", "budget", "dependencies")
 _LATER = "is set; this release does not act on it yet"
 
 
@@ -28,7 +28,6 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     """Keys that wait for a later release: their value, and the value that holds today."""
     resources, deployment = manifest.resources, manifest.deployment
     return {
-        "tools.execute_code": (manifest.tools.execute_code, False),
         "loop.planning_interval": (manifest.loop.planning_interval, 0),
         "session.concurrency": (manifest.session.concurrency, "enqueue"),
         "server.on_disconnect": (manifest.server.on_disconnect, "cancel"),
