@@ -149,3 +149,17 @@ def test_no_last_answer_is_forced_on_a_caller_who_said_no() -> None:
     state, _ = step(state, replied("", CALL))
     _, action = step(state, ToolsRan((CALL,), ("rain",)))
     assert action == Finish("", completed=False)
+
+
+def test_a_tool_that_gives_the_final_answer_ends_the_turn() -> None:
+    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True), ASKED)
+    state, _ = step(state, replied("", CALL))
+    _, action = step(state, ToolsRan((CALL,), ("told",), final="It rains."))
+    assert action == Finish("It rains.")
+
+
+def test_a_final_answer_counts_although_the_steps_are_used_up() -> None:
+    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True, max_steps=1), ASKED)
+    state, _ = step(state, replied("", CALL))
+    _, action = step(state, ToolsRan((CALL,), ("",), final=""))
+    assert action == Finish("")

@@ -6,7 +6,7 @@ from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Llm, Manifest
 from atoll.errors import UpstreamRefused
 from atoll.loop.runner import Runner
-from atoll.ports import CallsDelta, Done, ModelInfo, TextDelta, ThinkingDelta
+from atoll.ports import CallsDelta, Chunk, Done, ModelInfo, Outcome, TextDelta, ThinkingDelta
 from atoll.wire.events import (
     Event,
     Failure,
@@ -179,3 +179,19 @@ async def test_durations_are_measured_where_the_back_end_has_none() -> None:
     assert isinstance(end, RunEnd)
     assert end.usage.prompt_ns > 0
     assert end.usage.completion_ns > 0
+
+
+class Submitting(FakeTools):
+    """A tool whose outcome is the turn's answer."""
+
+    async def call(self, call: Call) -> Outcome:
+        return Outcome("told", final="It rains.")
+
+
+async def test_a_final_answer_of_a_tool_reaches_the_client_as_text_and_as_the_end() -> None:
+    called: list[Chunk] = [CallsDelta((CALL,)), Done("stop", USAGE)]
+    events = await run(FakeModel(called, info=NATIVE), Submitting(weather=""))
+    assert tokens(events) == ["It rains."]
+    end = events[-1]
+    assert isinstance(end, RunEnd)
+    assert (end.answer, end.completed, end.steps) == ("It rains.", True, 1)

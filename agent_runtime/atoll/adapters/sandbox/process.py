@@ -160,10 +160,11 @@ async def start_worker(setup: Setup) -> Worker:
         _offer_first(pid)
         return Worker(process, pid, await asyncio.open_unix_connection(sock=ours), setup.most)
     except (OSError, TimeoutError, ValueError, msgspec.DecodeError) as error:
+        ours.close()
         raise AgentError(await _refusal(process)) from error
     except asyncio.CancelledError:
-        process.kill()
         ours.close()
+        process.kill()
         await _ended(process)
         raise
     finally:
