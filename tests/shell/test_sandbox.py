@@ -1,6 +1,10 @@
 """A namespace in a real sandbox: what lasts, what ends, and what the code is told."""
 
 import asyncio
+import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -259,3 +263,38 @@ async def test_a_sandbox_that_cannot_be_made_is_told_in_bubblewraps_words() -> N
     python = msgspec.structs.replace(setup.python, program="/nowhere/python3")
     with pytest.raises(AgentError, match=r"the sandbox does not start: bwrap: .*nowhere"):
         await bubblewrap.start_worker(msgspec.structs.replace(setup, python=python))
+
+
+@pytest.mark.parametrize(
+    "code", ["SUBMIT('\\ud800')", "raise ValueError('\\ud800')", "llm_query('\\ud800')"]
+)
+async def test_half_a_character_is_no_reason_to_lose_the_namespace(code: str) -> None:
+    async with space() as box:
+        outcome = await ran(box, code)
+        assert not outcome.lost
+        assert "?" in outcome.error + outcome.value + (outcome.submitted or "")
+
+
+PROGRAM = """
+import asyncio
+from tests.fakes.sandbox import EchoHost, space
+async def main():
+    async with space() as box:
+        await box.run("x = 1", EchoHost())
+        print(box._worker.pid, flush=True)
+        await box.run("while True: pass", EchoHost())
+asyncio.run(main())
+"""
+
+
+def test_a_sandbox_ends_with_its_agent_however_that_ends() -> None:
+    agent = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
+    assert agent.stdout is not None
+    with agent.stdout:
+        worker = os.pidfd_open(int(agent.stdout.readline()))
+    agent.kill()
+    agent.wait()
+    try:
+        assert select.select([worker], [], [], 20)[0], "the worker outlived its agent"
+    finally:
+        os.close(worker)

@@ -38,7 +38,9 @@ def find_interpreter(*, dropped: bool) -> Interpreter | None:
 def _own() -> Interpreter:
     base, version = Path(sys.base_prefix), sysconfig.get_python_version()
     program = base / "bin" / f"python{version}"
-    folders = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    of_base = {"base": sys.base_prefix, "platbase": sys.base_exec_prefix}  # not the venv's
+    places = (sysconfig.get_path(name, vars=of_base) for name in ("stdlib", "platstdlib"))
+    folders = {Path(place) for place in places}
     libraries = base.glob(f"lib*/libpython{version}*.so*")
     parts = {program, *folders, *libraries}
     outside = tuple(sorted(part for part in parts if not _shown(part)))

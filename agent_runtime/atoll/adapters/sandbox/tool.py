@@ -144,8 +144,9 @@ class _TurnTools:
         code = call.arguments.get("code")
         if not isinstance(code, str) or len(call.arguments) != 1:
             return Outcome(f"{NAME} takes one argument: code, a string", failed=True)
+        source = code.encode(errors="replace").decode()  # half a character is no Python either
         try:
-            outcome = await (await self._namespace.space()).run(code, self._host)
+            outcome = await (await self._namespace.space()).run(source, self._host)
         except AtollError as error:
             return Outcome(f"{NAME} failed: {error}", failed=True)
         text = _text(outcome)

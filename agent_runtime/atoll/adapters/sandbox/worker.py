@@ -215,6 +215,8 @@ class Worker:
         return f"{text}\n[cut: {more} bytes more]" if more else text
 
     def _cut(self, text: str) -> str:
+        """The text within the limit, as something that UTF-8 has."""
+        text = text.encode(errors="replace").decode()
         return text if len(text) <= self._limit else f"{text[: self._limit]}\n[cut]"
 
     def _interrupt(self, _number: int, _frame: types.FrameType | None) -> None:
@@ -236,7 +238,7 @@ class Worker:
 
     def ask_all(self, prompts: list[str]) -> list[str]:
         """llm_query_batched(prompts): the answers, in the order of the prompts, asked at once."""
-        texts = [str(prompt) for prompt in prompts]
+        texts = [str(prompt).encode(errors="replace").decode() for prompt in prompts]
         if not texts:
             return []
         if sum(map(len, texts)) > self._limit:
