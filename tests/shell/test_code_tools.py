@@ -213,14 +213,17 @@ async def test_a_tool_of_the_agent_with_the_same_name_is_refused(tmp_path: Path)
         await open_code_tools(manifest(execute_code=True), FakeModel(), own, print)
 
 
-async def test_without_bubblewrap_the_reason_is_told_and_the_tool_is_not_there(
+async def test_without_a_sandbox_the_reason_is_told_and_the_tool_is_not_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("atoll.adapters.sandbox.bubblewrap.shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("atoll.adapters.sandbox.choosing.find_spec", lambda _: None)
     said: list[str] = []
     made = await open_code_tools(manifest(execute_code=True), FakeModel(), FakeTools(), said.append)
     assert made is None
-    assert said == ["execute_code is refused: bubblewrap is not installed: apt install bubblewrap"]
+    reason = "bubblewrap is not installed: apt install bubblewrap"
+    instead = "or pip install 'atoll[monty]' for a subset of Python"
+    assert said == [f"execute_code is refused: {reason}; {instead}"]
 
 
 CODER = """

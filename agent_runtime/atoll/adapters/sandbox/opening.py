@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from atoll.adapters.sandbox.asking import ModelHost
-from atoll.adapters.sandbox.bubblewrap import open_bubblewrap
+from atoll.adapters.sandbox.choosing import open_engine
 from atoll.adapters.sandbox.command import Limits
 from atoll.adapters.sandbox.tool import NAME, CodeTools
 from atoll.config.manifest import Manifest, Sandbox
@@ -31,7 +31,7 @@ async def open_code_tools(
     if any(spec.name == NAME for spec in rest.specs):
         raise AgentError(f"tools.py: {NAME}() is the built-in tool's name; [tools] asks for both")
     try:
-        engine = await open_bubblewrap(limits_of(manifest.sandbox))
+        engine = await open_engine(limits_of(manifest.sandbox))
     except AgentError as error:
         warn(f"{NAME} is refused: {error}")
         return None

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from atoll.adapters.sandbox.frames import Answer, Ask, Done, Run
 from atoll.adapters.sandbox.process import Gone, Worker
+from atoll.adapters.sandbox.sequence import Sequence
 from atoll.adapters.sandbox.watch import Watch
 from atoll.errors import AtollError
 from atoll.ports import CodeHost, CodeOutcome
@@ -25,7 +26,7 @@ class Space:
         self._worker: Worker | None = worker
         self._fresh = fresh
         self._watch = watch
-        self._last: asyncio.Task[CodeOutcome] | None = None
+        self._steps = Sequence()
         self._step: _Step | None = None
         self._closed = False
 
@@ -34,8 +35,7 @@ class Space:
 
         Cancelling the caller interrupts the code; the namespace stays.
         """
-        mine = asyncio.create_task(self._after(self._last, code, host))
-        self._last = mine
+        mine = self._steps.add(lambda: self._run(code, host))
         try:
             return await asyncio.shield(mine)
         except asyncio.CancelledError:
@@ -55,17 +55,13 @@ class Space:
         self._closed = True
         if self._worker is not None:
             self._worker.kill("it was closed")
-        if self._last is not None:
-            await asyncio.wait({self._last})
+        if self._steps.last is not None:
+            await asyncio.wait({self._steps.last})
         if self._worker is not None:
             await self._worker.close()
             self._worker = None
 
-    async def _after(
-        self, before: "asyncio.Task[CodeOutcome] | None", code: str, host: CodeHost
-    ) -> CodeOutcome:
-        if before is not None and not before.done():
-            await asyncio.wait({before})
+    async def _run(self, code: str, host: CodeHost) -> CodeOutcome:
         if self._closed:
             return CodeOutcome(error="the sandbox was closed", lost=True)
         if self._worker is None:
