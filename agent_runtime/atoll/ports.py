@@ -221,6 +221,11 @@ class CodeEngine(Protocol):
         ...
 
     @property
+    def language(self) -> str:
+        """What the model should know of the Python in it, in a sentence."""
+        ...
+
+    @property
     def unenforced(self) -> Sequence[str]:
         """Which limits do not hold here, in sentences."""
         ...

@@ -49,6 +49,7 @@ class FakeEngine:
     """An engine that remembers the spaces it opened."""
 
     name = "fake"
+    language = "It is a fake."
     unenforced: Sequence[str] = ()
 
     def __init__(self, *outcomes: CodeOutcome) -> None:
@@ -115,6 +116,7 @@ async def test_the_agents_other_tools_are_beside_it() -> None:
     tools = tools_over(FakeEngine())
     async with tools.turn(FakeTools(weather="sunny"), "") as box:
         assert [spec.name for spec in box.specs] == ["weather", NAME]
+        assert "It is a fake." in box.specs[-1].description
         assert await box.call(Call("c", "weather", {})) == Outcome("sunny")
     await tools.close()
 

@@ -221,6 +221,24 @@ async def test_pieces_that_are_sent_at_once_run_one_after_the_other() -> None:
         assert [outcome.value for outcome in outcomes] == ["1", "2", "3", "4", "5"]
 
 
+async def test_a_piece_that_is_cancelled_before_its_turn_never_runs() -> None:
+    """And the one after it still waits for the one that runs."""
+    async with space() as box:
+        host = Slow()
+        running = asyncio.create_task(box.run("seen = [1]\nllm_query('?')", host))
+        await host.waiting.wait()
+        dropped = asyncio.create_task(box.run("seen.append(2)", EchoHost()))
+        await asyncio.sleep(0)
+        dropped.cancel()
+        await asyncio.wait({dropped})
+        last = asyncio.create_task(box.run("seen.append(3); seen", EchoHost()))
+        await asyncio.sleep(0.05)
+        assert not last.done()
+        box.interrupt()
+        assert "KeyboardInterrupt" in (await running).error
+        assert (await last).value == "[1, 3]"
+
+
 async def test_closing_ends_every_process_while_code_runs() -> None:
     async with engine() as made:
         box = await made.open()

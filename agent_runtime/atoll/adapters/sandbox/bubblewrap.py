@@ -52,6 +52,7 @@ class Bubblewrap:
     """Makes namespaces; `open_bubblewrap` starts it."""
 
     name = "bubblewrap"
+    language = "There is the standard library, no network, and no file but what is in /tmp."
 
     def __init__(self, setup: Setup, spare: Worker) -> None:
         self._setup = setup

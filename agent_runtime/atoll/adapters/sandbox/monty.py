@@ -35,6 +35,7 @@ class Monty:
     """Makes namespaces; `open_monty` starts it."""
 
     name = "pydantic-monty"
+    language = "It is a subset of Python: no generators, few modules, no files, no network."
     unenforced = (
         "bubblewrap cannot be used: code runs in a subset of Python (pydantic-monty)",
         "nothing but that interpreter keeps the code from this machine",
@@ -95,8 +96,7 @@ class MontySpace:
         """End the session."""
         self._closed = True
         self._stop("it was closed")
-        if self._steps.last is not None:
-            await asyncio.wait({self._steps.last})
+        await self._steps.end()
         await self._drop()
 
     async def _run(self, code: str, host: CodeHost) -> CodeOutcome:

@@ -83,6 +83,7 @@ class Worker:
             length = length_of(await self._reader.readexactly(HEAD))
             if length > self._most:
                 self.kill(f"it said {length} bytes at once")
+                self.check()
             said = decoded(await self._reader.readexactly(length))
         except msgspec.DecodeError:
             self.kill("it said what no worker says")

@@ -5,23 +5,30 @@ from collections.abc import Callable, Coroutine
 
 from atoll.ports import CodeOutcome
 
+Step = asyncio.Task[CodeOutcome]
 Work = Callable[[], Coroutine[object, object, CodeOutcome]]
-Steps = asyncio.Task[CodeOutcome]
 
 
 class Sequence:
-    """A queue of steps without a lock: each waits for the one before it."""
+    """A queue of steps without a lock: each waits for all that were added before it."""
 
     def __init__(self) -> None:
-        self.last: Steps | None = None
+        self._open: set[Step] = set()
 
-    def add(self, work: Work) -> Steps:
-        """Do this after all that was added before."""
-        self.last = asyncio.create_task(_after(self.last, work))
-        return self.last
+    def add(self, work: Work) -> Step:
+        """Do this next; cancelling the task before its turn takes it out of the queue."""
+        step = asyncio.create_task(_after(frozenset(self._open), work))
+        self._open.add(step)
+        step.add_done_callback(self._open.discard)
+        return step
+
+    async def end(self) -> None:
+        """Wait until everything that was added is done."""
+        if self._open:
+            await asyncio.wait(self._open)
 
 
-async def _after(before: Steps | None, work: Work) -> CodeOutcome:
-    if before is not None and not before.done():
-        await asyncio.wait({before})
+async def _after(before: frozenset[Step], work: Work) -> CodeOutcome:
+    if before:
+        await asyncio.wait(before)
     return await work()

@@ -55,8 +55,7 @@ class Space:
         self._closed = True
         if self._worker is not None:
             self._worker.kill("it was closed")
-        if self._steps.last is not None:
-            await asyncio.wait({self._steps.last})
+        await self._steps.end()
         if self._worker is not None:
             await self._worker.close()
             self._worker = None

@@ -6,25 +6,25 @@ from contextlib import asynccontextmanager, suppress
 
 from atoll.errors import AtollError
 from atoll.ports import CodeEngine, CodeHost, CodeOutcome, CodeSpace, Outcome, Toolbox
+from atoll.wire.json import JsonObject
 from atoll.wire.messages import Call, ToolSpec
 
 NAME = "execute_code"
 MOST_KEPT = 64
 """Namespaces of sessions kept at once; of those that rest, the one that rests longest goes."""
 
-SPEC = ToolSpec(
-    NAME,
+_ABOUT = (
     "Run Python 3 and get what it prints and the value of its last expression. Variables, "
-    "functions and imports last for the whole conversation. There is the standard library, no "
-    "network and no file but /tmp. llm_query(text) and llm_query_batched(list of texts) ask a "
-    "language model. SUBMIT(answer) ends the task with that answer.",
-    {
-        "type": "object",
-        "properties": {"code": {"type": "string", "description": "Python source code."}},
-        "required": ["code"],
-        "additionalProperties": False,
-    },
+    "functions and imports stay from call to call. {language} llm_query(text) and "
+    "llm_query_batched(list of texts) ask a language model. SUBMIT(answer) ends the task with "
+    "that answer."
 )
+_PARAMETERS: JsonObject = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "description": "Python source code."}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
 
 
 class CodeTools:
@@ -39,6 +39,7 @@ class CodeTools:
         self, engine: CodeEngine, host: Callable[[], CodeHost], rest: float, most: int
     ) -> None:
         self._engine = engine
+        self._spec = ToolSpec(NAME, _ABOUT.format(language=engine.language), _PARAMETERS)
         self._host = host
         self._rest = rest
         self._most = most
@@ -50,7 +51,7 @@ class CodeTools:
         """The agent's tools and execute_code beside them, for one turn."""
         namespace = self._lend(session)
         try:
-            yield _TurnTools(rest, namespace, self._host(), self._most)
+            yield _TurnTools(rest, self._spec, namespace, self._host(), self._most)
         finally:
             self._give_back(session, namespace)
 
@@ -126,8 +127,11 @@ class _Namespace:
 class _TurnTools:
     """The Toolbox of one turn."""
 
-    def __init__(self, rest: Toolbox, namespace: _Namespace, host: CodeHost, most: int) -> None:
+    def __init__(
+        self, rest: Toolbox, spec: ToolSpec, namespace: _Namespace, host: CodeHost, most: int
+    ) -> None:
         self._others = rest
+        self._spec = spec
         self._namespace = namespace
         self._host = host
         self._most = most
@@ -135,7 +139,7 @@ class _TurnTools:
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """execute_code after the agent's other tools."""
-        return (*self._others.specs, SPEC)
+        return (*self._others.specs, self._spec)
 
     async def call(self, call: Call) -> Outcome:
         """Run one tool; every fault of the code comes back as a failed Outcome."""
