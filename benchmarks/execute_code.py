@@ -25,7 +25,7 @@ import msgspec
 import uvloop
 
 from atoll.adapters.sandbox.bubblewrap import SPARE_AFTER, Bubblewrap, open_bubblewrap
-from atoll.adapters.sandbox.opening import limits_of
+from atoll.adapters.sandbox.choosing import limits_of
 from atoll.adapters.sandbox.space import Space
 from atoll.config.manifest import Sandbox
 

@@ -10,6 +10,7 @@ import pytest
 
 from atoll.adapters.sandbox import choosing
 from atoll.adapters.sandbox.monty import MontySpace, open_monty
+from atoll.config.manifest import Sandbox
 from atoll.errors import AgentError
 from atoll.ports import CodeOutcome
 from tests.fakes.sandbox import SMALL, EchoHost
@@ -133,7 +134,7 @@ async def test_it_is_taken_where_bubblewrap_is_missing_and_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("atoll.adapters.sandbox.bubblewrap.shutil.which", lambda *_, **__: None)
-    engine = await choosing.open_engine(BRIEF)
+    engine = await choosing.open_engine(Sandbox())
     assert engine.name == "pydantic-monty"
     assert any("interpreter" in sentence for sentence in engine.unenforced)
     await engine.close()
@@ -147,4 +148,4 @@ async def test_without_either_both_ways_to_mend_it_are_told(
     with pytest.raises(
         AgentError, match=r"apt install bubblewrap; or pip install 'atoll\[monty\]'"
     ):
-        await choosing.open_engine(BRIEF)
+        await choosing.open_engine(Sandbox())

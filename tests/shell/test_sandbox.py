@@ -12,8 +12,10 @@ import pytest
 
 from atoll.adapters.sandbox import bubblewrap
 from atoll.adapters.sandbox.bubblewrap import find_setup
+from atoll.adapters.sandbox.choosing import LEAST_MEMORY, open_engine
 from atoll.adapters.sandbox.space import Space
 from atoll.adapters.sandbox.tree import descendants
+from atoll.config.manifest import Sandbox
 from atoll.errors import AgentError
 from atoll.ports import CodeOutcome
 from tests.fakes.sandbox import SMALL, EchoHost, engine, needs_sandbox, space
@@ -261,6 +263,43 @@ async def test_pages_that_processes_share_count_once() -> None:
             "time.sleep(0.5)\nlen(a)"
         )
         assert (await ran(box, code)).value == "100000000"
+
+
+async def test_all_processes_together_may_not_hold_more_than_the_limit() -> None:
+    async with space() as box:
+        code = (
+            "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n"
+            "        a = bytearray(60_000_000); a[::4096] = b'x' * len(a[::4096]); time.sleep(600)\n"
+            "time.sleep(600)"
+        )
+        outcome = await ran(box, code)
+        assert outcome.lost
+        assert "it held over 300 MB of memory" in outcome.error
+
+
+async def test_files_in_memory_count_as_memory_however_empty_they_are() -> None:
+    limits = msgspec.structs.replace(SMALL, memory=100_000_000, disk=200_000_000)
+    async with space(limits) as box:
+        outcome = await ran(box, "f = open('/tmp/f', 'wb')\nwhile True: f.write(b'x' * 10**6)")
+        assert "it held over 100 MB of memory" in outcome.error
+        code = (
+            "import os, itertools\nfor n in itertools.count(): os.close(os.open(f'/tmp/{n}', 64))"
+        )
+        outcome = await ran(box, code)
+        assert "it held over 100 MB of memory" in outcome.error
+
+
+async def test_the_least_that_can_be_set_is_enough_for_a_python() -> None:
+    limits = msgspec.structs.replace(SMALL, memory=LEAST_MEMORY, processes=1, disk=1, output=1)
+    async with space(limits) as box:
+        assert (await ran(box, "import json, decimal\n6")).value == "6"
+        code = "import os\ntry: os.fork()\nexcept OSError: x = 1\nx"
+        assert (await ran(box, code)).value == "1"
+
+
+async def test_too_little_memory_is_told_before_a_python_fails_of_it() -> None:
+    with pytest.raises(AgentError, match="memory_limit is too little for a Python"):
+        await open_engine(Sandbox(memory_limit="10MB"))
 
 
 def test_a_missing_bubblewrap_is_told_with_what_mends_it() -> None:

@@ -269,7 +269,7 @@ _LIMITS = [
         "import os, time\nfor i in range(8):\n if os.fork() == 0:\n"
         "  a = bytearray(60_000_000); a[::4096] = b'x' * len(a[::4096]); time.sleep(60)\n"
         "time.sleep(60)",
-        LOST,
+        HELD,
     ),
     Attempt(
         "a fork bomb",

@@ -3,11 +3,8 @@
 from collections.abc import Callable
 
 from atoll.adapters.sandbox.asking import ModelHost
-from atoll.adapters.sandbox.choosing import open_engine
-from atoll.adapters.sandbox.command import Limits
 from atoll.adapters.sandbox.tool import NAME, CodeTools
-from atoll.config.manifest import Manifest, Sandbox
-from atoll.config.sizes import bytes_of
+from atoll.config.manifest import Manifest
 from atoll.core.prompt import merged
 from atoll.errors import AgentError
 from atoll.ports import CodeHost, Model, Toolbox
@@ -30,8 +27,10 @@ async def open_code_tools(
         return None
     if any(spec.name == NAME for spec in rest.specs):
         raise AgentError(f"tools.py: {NAME}() is the built-in tool's name; [tools] asks for both")
+    from atoll.adapters.sandbox.choosing import open_engine  # noqa: PLC0415  most have no need of it
+
     try:
-        engine = await open_engine(limits_of(manifest.sandbox))
+        engine = await open_engine(manifest.sandbox)
     except AgentError as error:
         warn(f"{NAME} is refused: {error}")
         return None
@@ -44,14 +43,3 @@ async def open_code_tools(
 
     seconds = manifest.session.timeout_minutes * 60
     return CodeTools(engine, host, seconds, tools.max_result_chars)
-
-
-def limits_of(sandbox: Sandbox) -> Limits:
-    """`[sandbox]` in numbers."""
-    return Limits(
-        memory=bytes_of(sandbox.memory_limit),
-        processes=sandbox.processes,
-        seconds=sandbox.time_limit,
-        disk=bytes_of(sandbox.disk_limit),
-        output=bytes_of(sandbox.output_limit),
-    )
