@@ -1,6 +1,8 @@
 """The tool execute_code: what the model reads, how long a namespace lasts, an agent with it."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -226,6 +228,13 @@ async def test_without_a_sandbox_the_reason_is_told_and_the_tool_is_not_there(
     reason = "bubblewrap is not installed: apt install bubblewrap"
     instead = "or pip install 'atoll[monty]' for a subset of Python"
     assert said == [f"execute_code is refused: {reason}; {instead}"]
+
+
+def test_an_agent_without_it_carries_nothing_of_the_sandbox() -> None:
+    heavy = ("pydantic_monty", "atoll.adapters.sandbox.bubblewrap")
+    code = f"import sys, atoll.server; print([name for name in {heavy} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 CODER = """

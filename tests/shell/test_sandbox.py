@@ -269,7 +269,8 @@ async def test_all_processes_together_may_not_hold_more_than_the_limit() -> None
     async with space() as box:
         code = (
             "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n"
-            "        a = bytearray(60_000_000); a[::4096] = b'x' * len(a[::4096]); time.sleep(600)\n"
+            "        a = bytearray(60_000_000); a[::4096] = b'x' * len(a[::4096])\n"
+            "        time.sleep(600)\n"
             "time.sleep(600)"
         )
         outcome = await ran(box, code)

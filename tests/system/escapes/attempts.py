@@ -167,12 +167,12 @@ _NETWORK = [
     Attempt("listening", "import socket; socket.create_server(('0.0.0.0', 0))", OS),
     Attempt(
         "an abstract socket of the agent",
-        "import socket; socket.socket(socket.AF_UNIX).connect('\\0{abstract}')",
+        "import socket; socket.socket(socket.AF_UNIX).connect('\\x00{abstract}')",
         OS,
     ),
     Attempt(
         "a socket made of a pair",
-        "import socket; a, b = socket.socketpair(); a.connect('\\0{abstract}')",
+        "import socket; a, b = socket.socketpair(); a.connect('\\x00{abstract}')",
         OS,
     ),
 ]
