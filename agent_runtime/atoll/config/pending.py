@@ -30,8 +30,6 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     return {
         "tools.execute_code": (manifest.tools.execute_code, False),
         "loop.planning_interval": (manifest.loop.planning_interval, 0),
-        "session.concurrency": (manifest.session.concurrency, "enqueue"),
-        "server.on_disconnect": (manifest.server.on_disconnect, "cancel"),
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),

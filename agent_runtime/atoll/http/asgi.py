@@ -42,12 +42,11 @@ async def send_answer(
 async def while_connected(receive: Receive, work: Awaitable[None]) -> None:
     """Await `work`, cancelling it when the client hangs up; returns quietly then.
 
-    The request's body must have been read. Cancelling the turn is what ends the
-    generation at the model (row C14 of ollama-api.md). The work stays in its task, as
-    under `asyncio.timeout`: a task of its own would cost as much as half the turn.
+    The request's body must have been read. This is what ends the generation at the model
+    (row C14 of ollama-api.md). The work stays in this task: another would cost too much.
     """
     task = asyncio.current_task()
-    assert task is not None  # a server runs each request in one
+    assert task is not None
     before, is_lost = task.cancelling(), False
 
     def hang_up(watcher: asyncio.Future[None]) -> None:
