@@ -6,7 +6,7 @@ from atoll.config.manifest import Manifest
 
 Value = str | float | bool | None
 
-_TABLES = ("mcp_servers", "sub_agents", "sandbox", "budget", "dependencies")
+_TABLES = ("mcp_servers", "sub_agents", "sandbox", "dependencies")
 _LATER = "is set; this release does not act on it yet"
 
 
@@ -30,6 +30,7 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     return {
         "tools.execute_code": (manifest.tools.execute_code, False),
         "loop.planning_interval": (manifest.loop.planning_interval, 0),
+        "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),

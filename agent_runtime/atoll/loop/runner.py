@@ -10,6 +10,7 @@ from contextlib import aclosing
 import msgspec
 
 from atoll.config.manifest import Manifest
+from atoll.core.budget import Spent, check
 from atoll.core.loop import (
     Action,
     Ask,
@@ -40,7 +41,7 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
-from atoll.wire.messages import Call, Usage
+from atoll.wire.messages import Call, Options, Usage
 from atoll.wire.turn import TurnRequest
 
 MAX_STEPS = 10
@@ -72,6 +73,7 @@ class Runner:
         self._usage = Usage()
         self._steps = 0
         self._held: Token | None = None
+        self._calls = 0
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """The turn's events; the last one is always a RunEnd or a Failure."""
@@ -100,11 +102,15 @@ class Runner:
                     async for chunk in chunks:
                         if (shown := call.take(chunk)) is not None:
                             yield shown
+                        if self._has_deadline:
+                            self._check_budget()
                 observation = self._note(call)
                 if observation.calls and self._held and self._held.text:  # said before it called
                     yield self._held
                     self._held = None
             else:
+                self._calls += len(action.calls)
+                self._check_budget()
                 for made in action.calls:
                     yield ToolCall(made.id, made.name, made.arguments)
                 outcomes = await self._outcomes(action.calls)
@@ -112,8 +118,28 @@ class Runner:
                     yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
                 observation = ToolsRan(action.calls, tuple(o.text for o in outcomes))
             state, action = step(state, observation)
+            if isinstance(action, Ask):  # what is answered already is not taken back
+                self._check_budget()
         for event in self._last(action):
             yield event
+
+    def _within_budget(self, options: Options) -> Options:
+        """An answer may not be longer than what is left of the turn's tokens."""
+        most = self._manifest.budget.tokens_per_turn
+        if most is None:
+            return options
+        left = max(1, most - self._usage.prompt_tokens - self._usage.completion_tokens)
+        return msgspec.structs.replace(options, max_tokens=min(left, options.max_tokens or left))
+
+    @property
+    def _has_deadline(self) -> bool:
+        return self._manifest.budget.seconds_per_turn is not None
+
+    def _check_budget(self) -> None:
+        used, seconds = self._usage, (self._clock.monotonic_ns() - self._began) / 1e9
+        tokens = used.prompt_tokens + used.completion_tokens
+        spent = Spent(tokens=tokens, calls=self._calls, seconds=seconds)
+        check(self._manifest.budget, spent)
 
     def _begin(self) -> tuple[State, Action]:
         if self._request.raw_prompt is not None:
@@ -138,7 +164,7 @@ class Runner:
 
     def _model_request(self, ask: Ask) -> ModelRequest:
         asked = self._request
-        options = self._options
+        options = self._within_budget(self._options)
         if ask.exact:
             options = msgspec.structs.replace(
                 options, temperature=0.0, max_tokens=DECISION_TOKENS, repeat_penalty=1.0
