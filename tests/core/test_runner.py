@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from atoll.config.manifest import Agent as AgentTable
-from atoll.config.manifest import Budget, Llm, Manifest
+from atoll.config.manifest import Budget, Llm, Loop, Manifest
 from atoll.errors import UpstreamRefused
 from atoll.loop.runner import Runner
 from atoll.ports import (
@@ -21,6 +21,7 @@ from atoll.ports import (
 from atoll.wire.events import (
     Event,
     Failure,
+    Planning,
     Reasoning,
     RunEnd,
     RunStart,
@@ -248,3 +249,13 @@ async def test_a_turn_that_takes_too_long_is_ended_while_it_speaks() -> None:
     end = events[-1]
     assert isinstance(end, Failure)
     assert "more than its 3 seconds" in end.message
+
+
+async def test_a_plan_is_an_event_and_no_part_of_the_answer() -> None:
+    manifest = msgspec.structs.replace(MANIFEST, loop=Loop(planning_interval=1))
+    model = FakeModel(text("look"), calls("a"), text("done"), text("it is sunny"), info=NATIVE)
+    events = await run(model, FakeTools(weather="sun"), manifest=manifest)
+    plans = [event for event in events if isinstance(event, Planning)]
+    assert plans == [Planning("look"), Planning("look", "done")]
+    assert tokens(events) == ["it is sunny"]
+    assert [event.step_index for event in events if isinstance(event, StepStart)] == [0, 1]

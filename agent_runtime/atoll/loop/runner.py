@@ -13,6 +13,8 @@ from atoll.config.manifest import Manifest
 from atoll.core.budget import Spent, check
 from atoll.core.loop import (
     Action,
+    Announce,
+    Announced,
     Ask,
     Finish,
     HandOver,
@@ -32,6 +34,7 @@ from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Outcome, Toolbox
 from atoll.wire.events import (
     Event,
     Failure,
+    Planning,
     RunEnd,
     RunStart,
     StepStart,
@@ -93,10 +96,11 @@ class Runner:
         question = asked.raw_prompt or last_question(asked.messages)
         yield RunStart(f"run_{secrets.token_hex(8)}", asked.model, question)
         state, action = self._begin()
-        while isinstance(action, Ask | RunTools):
+        while isinstance(action, Ask | RunTools | Announce):
             observation: Observation
             if isinstance(action, Ask):
-                yield StepStart(self._steps)
+                if action.counts:
+                    yield StepStart(self._steps)
                 call = ModelCall(self._clock, action)
                 async with aclosing(self._model.stream(self._model_request(action))) as chunks:
                     async for chunk in chunks:
@@ -104,10 +108,14 @@ class Runner:
                             yield shown
                         if self._has_deadline:
                             self._check_budget()
+                self._steps += action.counts
                 observation = self._note(call)
                 if observation.calls and self._held and self._held.text:  # said before it called
                     yield self._held
                     self._held = None
+            elif isinstance(action, Announce):
+                yield Planning(action.plan, action.updated)
+                observation = Announced()
             else:
                 self._calls += len(action.calls)
                 self._check_budget()
@@ -159,6 +167,7 @@ class Runner:
             native="tools" in self._info.capabilities,
             format=self._request.format,
             max_steps=self._request.max_steps or self._manifest.loop.max_steps or MAX_STEPS,
+            planning_interval=self._manifest.loop.planning_interval,
             force_answer=self._request.force_answer,
         )
 
@@ -183,7 +192,6 @@ class Runner:
         )
 
     def _note(self, call: ModelCall) -> Replied:
-        self._steps += 1
         self._usage += call.usage
         self._held = call.held
         return call.reply
