@@ -9,14 +9,19 @@ from atoll_conformance.native import (
     NULLS,
     PERSON,
     PIXEL,
+    STEADY,
     generate,
     generate_whole,
     in_ps,
     loaded,
     metrics,
+    obeyed,
     person,
     said,
+    same_text,
+    streamed,
     thinking_first,
+    whole,
 )
 from atoll_conformance.rows import Row
 from atoll_conformance.server import Server
@@ -34,7 +39,16 @@ async def _streams(server: Server) -> None:
 
 
 async def _whole(server: Server) -> None:
-    said([await generate_whole(server, server.profile.hello)])
+    asked = {"prompt": server.profile.hello, "options": STEADY}
+
+    async def in_one() -> str:
+        answer = await server.post(PATH, **asked, stream=False)
+        return said([whole(answer.utf8(), GenerateChunk)])
+
+    async def streaming() -> str:
+        return said(streamed(await server.post(PATH, **asked), GenerateChunk))
+
+    await same_text(streaming, in_one)
 
 
 async def _metrics(server: Server) -> None:
@@ -50,9 +64,11 @@ async def _context(server: Server) -> None:
 
 async def _system(server: Server) -> None:
     profile = server.profile
-    came = said([await generate_whole(server, profile.hello, system=profile.system)])
-    wanted = profile.system_says
-    expect(wanted.lower() in came.lower(), f"an answer with {wanted!r}", came)
+    bare = await generate_whole(server, profile.hello)
+    told = await generate_whole(server, profile.hello, system=profile.system)
+    obeyed(profile, said([told]))
+    read = (bare.prompt_eval_count, told.prompt_eval_count)
+    expect(read[0] < read[1], "more tokens of a prompt that has a system prompt too", read)
 
 
 async def _raw(server: Server) -> None:

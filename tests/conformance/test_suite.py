@@ -50,13 +50,17 @@ def suite(*args: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.fixture(scope="module")
-def report(url: str, folder: Path) -> dict[str, Any]:
-    profile = str(folder / "profile.toml")
-    done = suite("--url", url, "--model", "conformance", "--profile", profile, "--json",
-                 "--timeout", "40")  # fmt: skip
+def asked(url: str, model: str, profile: Path) -> dict[str, Any]:
+    """The report of all rows."""
+    options = ("--profile", str(profile), "--json", "--timeout", "40")
+    done = suite("--url", url, "--model", model, *options)
     assert done.stderr == ""
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def report(url: str, folder: Path) -> dict[str, Any]:
+    return asked(url, "conformance", folder / "profile.toml")
 
 
 def rows_of(report: dict[str, Any], verdict: str) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""The suite against a real agent whose model is real llama.cpp; only the weights are our own."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.test_suite import NOT_APPLICABLE, asked, rows_of
+from tests.fakes.byheart import ANSWER, Sentence, make_byheart
+from tests.shell.test_server import address, process
+
+pytest.importorskip("xllamacpp")
+
+HERE = Path(__file__).parent / "llama_cpp"
+QUIET = "<think>\n\n</think>\n\n"
+TEMPLATE = f"""\
+{{%- if tools -%}}
+<|im_start|>system
+<tools>
+{{% for tool in tools %}}{{{{ tool | tojson }}}}
+{{% endfor %}}</tools>
+Call a tool as <tool_call>
+{{"name": <name>, "arguments": <object>}}
+</tool_call><|im_end|>
+{{% endif -%}}
+{{%- for message in messages -%}}
+{{%- for call in message.tool_calls or [] if call.id | length != 9 -%}}
+{{{{ raise_exception("an id of a tool call must be nine letters and digits") }}}}
+{{%- endfor -%}}
+<|im_start|>{{{{ message.role }}}}
+{{% if message.role == "tool" %}}<tool_response>
+{{{{ message.content }}}}
+</tool_response>{{% else %}}
+{{%- if message.reasoning_content %}}<think>
+{{{{ message.reasoning_content }}}}
+</think>
+
+{{% endif %}}{{{{ message.content or "" }}}}{{% endif %}}
+{{%- for call in message.tool_calls or [] %}}<tool_call>
+{{"name": "{{{{ call.function.name }}}}", "arguments": {{{{ call.function.arguments | tojson }}}}}}
+</tool_call>{{% endfor %}}<|im_end|>
+{{% endfor -%}}
+{{%- if add_generation_prompt %}}<|im_start|>assistant
+{ANSWER}{{% if enable_thinking is defined and not enable_thinking %}}{QUIET}{{% endif %}}
+{{%- endif %}}"""
+"""Qwen's words for tools and thinking, which llama.cpp knows; ids as Mistral wants them."""
+SENTENCES = (
+    Sentence("Say hello", (b"Hello", b" there", b", nice", b" to meet", b" you."), rank=3),
+    Sentence("PINEAPPLE", (b"The pine", b"apple", b" answers."), rank=4),
+    Sentence("json please", (b'{"colours": ["red"', b', "green"', b"]}"), rank=3),
+    Sentence("person please", (b'{"name": "Aino', b' Kallas"', b', "age":', b" 77", b"}"), rank=3),
+    Sentence(
+        "one tool please",
+        (
+            b"<tool_call>\n",
+            b'{"name": "get_weather", "arguments": ',
+            b'{"unit": "celsius", "city": "Turku"}',
+            b"}\n</tool_call>",
+        ),
+        rank=3,
+    ),
+    Sentence(
+        "two tools please",
+        (
+            b'<tool_call>\n{"name": "get_weather", "arguments": {"unit": "celsius", ',
+            b'"city": "Turku"}}\n</tool_call>\n',
+            b'<tool_call>\n{"name": "get_weather", "arguments": {"unit": ',
+            b'"celsius", "city": "Oslo"}}\n</tool_call>',
+        ),
+        rank=3,
+    ),
+    Sentence("21 degrees and sunny", (b"It is", b" warm."), rank=4),
+    Sentence("slow please", (b"tick ", b"tock "), rank=3, endless=True),
+    Sentence("think please", (b"<think>\nLet me count", b" them.\n</think>\n\n", b"Three.")),
+    Sentence(QUIET, (b"No", b" thought."), rank=2),
+    Sentence(  # its pieces end inside of characters
+        "characters please",
+        (
+            *(b"Gr\xc3", b"\xbc\xc3", b"\x9fe, \xe4", b"\xbd", b"\xa0\xe5\xa5", b"\xbd, "),
+            *(b"\xf0\x9f", b"\x91\xa9\xe2", b"\x80\x8d\xf0\x9f\x9a", b"\x80"),
+        ),
+        rank=3,
+    ),
+)
+"""Rank 1 is thought about unless that is switched off; a system prompt and a result outrank all."""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("agents") / "byheart"
+    shutil.copytree(HERE, folder)
+    make_byheart(folder / "byheart.gguf", SENTENCES, TEMPLATE)
+    with process(folder, "--port", "0", "--agent", str(folder / "agent.toml")) as child:
+        yield asked(address(child), "byheart", folder / "profile.toml")
+
+
+def test_no_row_fails(report: dict[str, Any]) -> None:
+    assert rows_of(report, "fail") == {}
