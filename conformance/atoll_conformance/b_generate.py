@@ -63,12 +63,15 @@ async def _context(server: Server) -> None:
 
 
 async def _system(server: Server) -> None:
+    """Twice as much is compared, not nothing: some templates have a system prompt of their own."""
     profile = server.profile
-    bare = await generate_whole(server, profile.hello)
-    told = await generate_whole(server, profile.hello, system=profile.system)
-    obeyed(profile, said([told]))
-    read = (bare.prompt_eval_count, told.prompt_eval_count)
-    expect(read[0] < read[1], "more tokens of a prompt that has a system prompt too", read)
+    once, twice = [
+        await generate_whole(server, profile.hello, system=" ".join([profile.system] * times))
+        for times in (1, 2)
+    ]
+    obeyed(profile, said([once]))
+    read = (once.prompt_eval_count, twice.prompt_eval_count)
+    expect(read[0] < read[1], "more tokens for a system prompt twice as long", read)
 
 
 async def _raw(server: Server) -> None:
@@ -191,10 +194,10 @@ async def _fails_late(server: Server) -> None:
 
 ROWS = (
     Row("B1", "stream absent", "application/x-ndjson, several lines, last done:true", _streams),
-    Row("B2", "stream:false", "application/json, one object, the whole text", _whole),
+    Row("B2", "stream:false", "application/json in UTF-8, one object, the stream's text", _whole),
     Row("B3", "metrics of the last chunk", "six above 0, durations in ns", _metrics),
     Row("B4", "context", "in the last chunk only; taken when sent back", _context),
-    Row("B5", "system", "reaches the model", _system),
+    Row("B5", "system", "reaches the model: more tokens, its effect", _system),
     Row("B6", "raw:true", "200, no context in the last chunk", _raw),
     Row("B7", "raw:true and system", "400 `raw mode does not support ...`", _raw_and_system),
     Row("B8", "suffix without `insert`", "400 `x does not support insert`", _suffix),

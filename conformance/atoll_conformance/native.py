@@ -15,7 +15,7 @@ from atoll_conformance.shapes import (
     PsModel,
     ToolCall,
 )
-from atoll_conformance.verdict import expect, same
+from atoll_conformance.verdict import Skipped, expect, same
 
 AnyChunk = TypeVar("AnyChunk", bound=Chunk)
 
@@ -147,12 +147,22 @@ def person(text: str) -> None:
     decoded(text.encode(), Person)
 
 
-def calls_of(chunks: Sequence[ChatChunk]) -> list[ToolCall]:
+def called(profile: Profile, calls: Sequence[object], text: str) -> None:
+    """Raise Wrong when no tool was called, and Skipped when that may be the model's own choice.
+
+    With `tool_keys` the profile says that its model calls; else one that talks instead may be
+    no good at tools.
+    """
+    if not calls and text and not profile.tool_keys:
+        raise Skipped("the model talked and called no tool: give prompts and `tool_keys`")
+    expect(bool(calls), "a call of a tool", f"none; said: {text}")
+
+
+def calls_of(profile: Profile, chunks: Sequence[ChatChunk]) -> list[ToolCall]:
     """The calls of a stream, none of which is in its last line."""
     expect(not chunks[-1].message.tool_calls, "tool calls before the done:true line", "calls in it")
     calling = [chunk for chunk in chunks if chunk.message.tool_calls]
-    told = "".join(chunk.said for chunk in chunks)
-    expect(bool(calling), "a line with tool_calls", f"none; said: {told}")
+    called(profile, calling, "".join(chunk.said for chunk in chunks))
     for chunk in calling:
         same("", chunk.said)
     return [call for chunk in calling for call in chunk.message.tool_calls]
