@@ -8,43 +8,14 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_suite import CLIENTS, asked, rows_of
-from tests.fakes.byheart import ANSWER, Sentence, make_byheart
+from tests.fakes.byheart import Sentence, make_byheart
 from tests.shell.test_server import address, process
 
 pytest.importorskip("xllamacpp")
 
 HERE = Path(__file__).parent / "llama_cpp"
 QUIET = "<think>\n\n</think>\n\n"
-TEMPLATE = f"""\
-{{%- if tools -%}}
-<|im_start|>system
-<tools>
-{{% for tool in tools %}}{{{{ tool | tojson }}}}
-{{% endfor %}}</tools>
-Call a tool as <tool_call>
-{{"name": <name>, "arguments": <object>}}
-</tool_call><|im_end|>
-{{% endif -%}}
-{{%- for message in messages -%}}
-{{%- for call in message.tool_calls or [] if call.id | length != 9 -%}}
-{{{{ raise_exception("an id of a tool call must be nine letters and digits") }}}}
-{{%- endfor -%}}
-<|im_start|>{{{{ message.role }}}}
-{{% if message.role == "tool" %}}<tool_response>
-{{{{ message.content }}}}
-</tool_response>{{% else %}}
-{{%- if message.reasoning_content %}}<think>
-{{{{ message.reasoning_content }}}}
-</think>
-
-{{% endif %}}{{{{ message.content or "" }}}}{{% endif %}}
-{{%- for call in message.tool_calls or [] %}}<tool_call>
-{{"name": "{{{{ call.function.name }}}}", "arguments": {{{{ call.function.arguments | tojson }}}}}}
-</tool_call>{{% endfor %}}<|im_end|>
-{{% endfor -%}}
-{{%- if add_generation_prompt %}}<|im_start|>assistant
-{ANSWER}{{% if enable_thinking is defined and not enable_thinking %}}{QUIET}{{% endif %}}
-{{%- endif %}}"""
+TEMPLATE = (HERE / "template.jinja").read_text().rstrip("\n")
 """Qwen's words for tools and thinking, which llama.cpp knows; ids as Mistral wants them."""
 SENTENCES = (
     Sentence("Say hello", (b"Hello", b" there", b", nice", b" to meet", b" you."), rank=3),
@@ -85,8 +56,6 @@ SENTENCES = (
     ),
 )
 """Rank 1 is thought about unless that is switched off; a system prompt and a result outrank all."""
-
-
 CANNOT = {
     # No prompt makes llama.cpp fail after a token, or say 8 MiB in one.
     "B20": "a profile must say how to provoke it: key `fail`",

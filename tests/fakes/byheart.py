@@ -31,9 +31,9 @@ CONTEXT = 8192
 WIDTH, HEADS, BLOCKS, FEED_FORWARD = 512, 8, 6, 64
 HEAD = WIDTH // HEADS
 ANSWER = "<|answer|>"
-"""The last token of every prompt that went through the template."""
+"""What a template ends its prompts with: without a cue, the first sentence follows."""
 LOUD = 20.0
-"""How far a cue's score is above that of one rank less; over e^20 times the weight."""
+"""How far a cue's score is above that of the rank below, so e^20 times as much is heard of it."""
 NEXT, BEGIN, DEFAULT = 3.0, 1.5, 1.0
 """How strongly a piece, a cue, and the template's end ask for what follows."""
 STILL = 1e12
