@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.test_gateway import LIMIT, through_gateway
 from tests.conformance.test_suite import CLIENTS, asked, rows_of
 from tests.fakes.byheart import Sentence, make_byheart
+from tests.fakes.daemon import Daemon
 from tests.shell.test_server import address, process
 
 pytest.importorskip("xllamacpp")
@@ -64,17 +66,28 @@ CANNOT = {
     "E8": "byheart has no capability 'embedding'",
     "E9": "byheart has no capability 'embedding'",
 }
-LIMIT = 180
-"""Seconds for the run of all rows, which takes two on a quiet machine."""
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent with its model."""
     folder = tmp_path_factory.mktemp("agents") / "byheart"
     shutil.copytree(HERE, folder)
     make_byheart(folder / "byheart.gguf", SENTENCES, TEMPLATE)
-    with process(folder, "--port", "0", "--agent", str(folder / "agent.toml")) as child:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Iterator[dict[str, Any]]:
+    """An agent on its own, which starts a model host for itself."""
+    with process(folder.parent, "--port", "0", "--agent", str(folder / "agent.toml")) as child:
         yield asked(address(child), "byheart", folder / "profile.toml")
+
+
+def cannot(report: dict[str, Any]) -> dict[str, str]:
+    """The rows that do not apply, and why; the clients are run by tests of their own."""
+    skipped = rows_of(report, "not applicable").items()
+    return {row: told["why"] for row, told in skipped if row not in CLIENTS}
 
 
 @pytest.mark.timeout(LIMIT)
@@ -84,8 +97,16 @@ def test_no_row_fails(report: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(LIMIT)
 def test_a_row_is_left_out_only_where_this_back_end_cannot_show_it(report: dict[str, Any]) -> None:
-    skipped = {row: told["why"] for row, told in rows_of(report, "not applicable").items()}
-    assert {row: why for row, why in skipped.items() if row not in CLIENTS} == CANNOT
+    assert cannot(report) == CANNOT
+
+
+@pytest.mark.timeout(LIMIT)
+def test_the_gateway_of_a_fleet_with_one_model_host_is_no_worse(
+    folder: Path, tmp_path: Path
+) -> None:
+    report = through_gateway(Daemon(tmp_path), folder, "byheart")
+    assert rows_of(report, "fail") == {}
+    assert cannot(report) == CANNOT
 
 
 def test_the_weights_are_the_same_every_time(tmp_path: Path) -> None:
