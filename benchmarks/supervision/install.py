@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -39,16 +40,24 @@ def default_scratch() -> Path:
 
 def install(scratch: Path) -> Tools:
     """Install what is not there yet; raises CalledProcessError with the client's own words."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    python = scratch / "venv/bin/python"
-    if not python.exists():
-        _run(sys.executable, "-m", "venv", str(scratch / "venv"))
-    stamp = scratch / "venv/installed"
-    if not stamp.exists() or stamp.read_text() != " ".join(FROM_PYPI):
-        _run(str(python), "-m", "pip", "install", "-qq", *FROM_PYPI)
-        stamp.write_text(" ".join(FROM_PYPI))
+    python = from_pypi(scratch / "venv", FROM_PYPI)
     pm2 = _install_pm2(scratch / "npm")
     return Tools(python, pm2, ours() | _peers(python, scratch / "npm"))
+
+
+def from_pypi(venv: Path, packages: Sequence[str]) -> Path:
+    """The interpreter of a virtual environment that has these packages, made once.
+
+    Raises CalledProcessError with pip's own words.
+    """
+    python, stamp = venv / "bin/python", venv / "installed"
+    if not python.exists():
+        venv.parent.mkdir(parents=True, exist_ok=True)
+        _run(sys.executable, "-m", "venv", str(venv))
+    if not stamp.exists() or stamp.read_text() != " ".join(packages):
+        _run(str(python), "-m", "pip", "install", "-qq", *packages)
+        stamp.write_text(" ".join(packages))
+    return python
 
 
 def ours() -> dict[str, str]:
