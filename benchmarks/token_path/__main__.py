@@ -41,6 +41,9 @@ from benchmarks.token_path.table import (
     table,
 )
 
+from atoll.adapters.http1 import Unreachable
+from atoll.adapters.http1_connection import Broken, Silent
+
 DOCS = ROOT / "docs" / "benchmarks.md"
 MANIFEST = """
 [agent]
@@ -72,8 +75,8 @@ def main() -> int:
     try:
         with TemporaryDirectory(prefix="atoll-tokens-") as folder, ExitStack() as stack:
             figures = measured(options, list(contenders(options, Path(folder), stack)))
-    except DidNotStart as error:
-        print(error, file=sys.stderr)
+    except (DidNotStart, Unreachable, Broken, Silent) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
         print(f"{error}\n{error.stderr}or leave LiteLLM out with --no-peer", file=sys.stderr)
