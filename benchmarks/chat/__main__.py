@@ -12,7 +12,6 @@ takes no time. A goal that is not held ends in exit 1.
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,7 +24,7 @@ from benchmarks.chat.question import REQUEST, SHOW
 from benchmarks.chat.raw import SAID
 from benchmarks.chat.table import AGENT, BEGIN, END, FASTAPI, FLOOR, RAW, table
 from benchmarks.servers import ROOT, DidNotStart, cores, free_ports, running
-from benchmarks.supervision.install import default_scratch, from_pypi, ours
+from benchmarks.supervision.install import NotInstalled, default_scratch, from_pypi, ours
 from benchmarks.supervision.report import conditions, write_between_markers
 
 DOCS = ROOT / "docs" / "benchmarks.md"
@@ -65,8 +64,8 @@ def main() -> int:
     except (DidNotStart, Wrong, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    except subprocess.CalledProcessError as error:
-        print(f"{error}\n{error.stderr}or leave FastAPI out with --no-peer", file=sys.stderr)
+    except NotInstalled as error:
+        print(f"{error}\n--no-peer leaves FastAPI out", file=sys.stderr)
         return 1
     rows, held = table(figures.rates, figures.shows)
     versions = ours() | (PEER if FASTAPI in figures.rates else {})

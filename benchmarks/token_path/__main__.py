@@ -14,7 +14,6 @@ held ends in exit 1.
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from typing import NamedTuple
 
 import uvloop
 from benchmarks.servers import ROOT, DidNotStart, cores, free_ports, running
-from benchmarks.supervision.install import default_scratch, ours
+from benchmarks.supervision.install import NotInstalled, default_scratch, ours
 from benchmarks.supervision.report import conditions, write_between_markers
 from benchmarks.token_path.dialects import OLLAMA, Dialect, openai
 from benchmarks.token_path.measure import first_tokens, rate
@@ -78,8 +77,8 @@ def main() -> int:
     except (DidNotStart, Unreachable, Broken, Silent) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    except subprocess.CalledProcessError as error:
-        print(f"{error}\n{error.stderr}or leave LiteLLM out with --no-peer", file=sys.stderr)
+    except NotInstalled as error:
+        print(f"{error}\n--no-peer leaves LiteLLM out", file=sys.stderr)
         return 1
     rows, held = table(figures, options.rounds)
     versions = ours() | ({"litellm": VERSION} if PEER in figures else {})

@@ -34,7 +34,7 @@ class LiteLLM(NamedTuple):
 
 
 def litellm(scratch: Path, folder: Path, model_port: int, port: int) -> LiteLLM:
-    """Install it if need be; raises CalledProcessError with pip's own words."""
+    """Install it if need be; raises NotInstalled."""
     python = from_pypi(scratch / "litellm", PACKAGES)
     config = folder / "litellm.yaml"
     config.write_text(CONFIG.format(port=model_port))
