@@ -285,3 +285,37 @@ async def test_an_agent_solves_a_task_with_code_and_submits_the_answer(tmp_path:
     assert isinstance(events[-1], RunEnd)
     assert events[-1].answer == "42 it is"
     assert said == ["back end: scripted scripted (named in the manifest)"]
+
+
+@needs_sandbox
+async def test_a_session_keeps_its_variables_from_turn_to_turn(tmp_path: Path) -> None:
+    """And another session has none of them."""
+    (tmp_path / "agent.toml").write_text(CODER)
+    (tmp_path / "script.toml").write_text(KEEPER)
+    env = {"HOME": str(tmp_path)}
+    places = places_of(env, 0, tmp_path / "state")
+    agent = await open_agent(load_manifest(tmp_path / "agent.toml", env), places, env, print)
+    answers = []
+    for question, session in (("set", "a"), ("get", "a"), ("get", "b")):
+        asked = (Message(role="user", content=question),)
+        request = TurnRequest(model="coder", messages=asked, session=session)
+        events = [event async for event in agent.turn(request)]
+        assert isinstance(events[-1], RunEnd)
+        answers.append(events[-1].answer)
+    await agent.close()
+    assert answers == ["5", "10", "no x"]
+
+
+KEEPER = """
+capabilities = ["completion", "tools"]
+[[turn]]
+match = "set"
+[[turn.call]]
+name = "execute_code"
+arguments = { code = "x = 5\\nSUBMIT(x)" }
+[[turn]]
+match = "get"
+[[turn.call]]
+name = "execute_code"
+arguments = { code = "SUBMIT(2 * x if 'x' in globals() else 'no x')" }
+"""
