@@ -4,6 +4,7 @@ The loop knows these and no adapter; tests put fakes here and nowhere else.
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -146,10 +147,14 @@ class Model(Protocol):
 
 
 class Outcome(Struct, frozen=True):
-    """What a tool call came to: text for the model, and whether it failed."""
+    """What a tool call came to: text for the model, and whether it failed.
+
+    A tool that gives a `final` answer ends the turn with it.
+    """
 
     text: str
     failed: bool = False
+    final: str | None = None
 
 
 class Toolbox(Protocol):
@@ -172,6 +177,90 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     created_at: float
     used_at: float
     messages: int
+
+
+class CodeOutcome(Struct, frozen=True, kw_only=True):
+    """What a piece of code came to.
+
+    `output` is what it printed, `value` the repr of its last expression, `error`
+    its traceback or why it was ended; "" is none. `submitted` is what it gave to
+    SUBMIT. `lost` tells that the namespace is gone: the next code finds it empty.
+    """
+
+    output: str = ""
+    value: str = ""
+    error: str = ""
+    submitted: str | None = None
+    lost: bool = False
+
+
+class CodeHost(Protocol):
+    """What code in a sandbox may ask of the agent outside."""
+
+    async def ask(self, prompts: Sequence[str]) -> Sequence[str]:
+        """The model's answer to each prompt; raises AtollError, Busy over the budget."""
+        ...
+
+
+class CodeSpace(Protocol):
+    """A namespace in a sandbox; it lasts until it is closed or lost."""
+
+    async def run(self, code: str, host: CodeHost) -> CodeOutcome:
+        """Run Python; one piece after the other. Cancelling the caller interrupts the code.
+
+        Raises AgentError when a lost sandbox cannot be begun anew.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Stop the code that runs now; the variables stay."""
+        ...
+
+    async def close(self) -> None:
+        """End everything in it."""
+        ...
+
+
+class CodeEngine(Protocol):
+    """A kind of sandbox."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """What the model should know of the Python in it, in a sentence."""
+        ...
+
+    @property
+    def unenforced(self) -> Sequence[str]:
+        """Which limits do not hold here, in sentences."""
+        ...
+
+    async def open(self) -> CodeSpace:
+        """An empty namespace; raises AgentError."""
+        ...
+
+    async def close(self) -> None:
+        """Give up what is kept ready; open namespaces are their owners' to close."""
+        ...
+
+
+class CodeTurns(Protocol):
+    """The tool execute_code, with a namespace for each session."""
+
+    def turn(self, rest: Toolbox, session: str) -> AbstractAsyncContextManager[Toolbox]:
+        """The agent's tools and execute_code beside them, for one turn.
+
+        Turns of one session share a namespace; without a session ("") it lasts for the turn.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End every namespace."""
+        ...
 
 
 class SessionStore(Protocol):

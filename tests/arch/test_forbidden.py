@@ -34,6 +34,9 @@ COMMENTS = re.compile(
 )
 WIRE = ("atoll/http/", "atoll/wire/", "atoll_supervisor/api/")
 LOCKLESS = ("atoll/core/", "atoll/loop/", "atoll_supervisor/core/", "atoll_supervisor/loop")
+CAGED = "adapters/sandbox/worker.py"
+"""The program inside the sandbox: to run foreign code is its work, and its folder's to cage it."""
+RUN = frozenset({"compile", "eval", "exec"})
 LOCKS = frozenset({"Lock", "RLock", "Condition"})
 
 
@@ -63,7 +66,7 @@ def _calls(source: Source) -> Iterator[tuple[int, str]]:
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
-        if name in CALLS:
+        if name in CALLS and not (name in RUN and source.name.endswith(CAGED)):
             yield node.lineno, f"call of {name}"
         if any(
             word.arg == "shell" and ast.unparse(word.value) != "False" for word in node.keywords

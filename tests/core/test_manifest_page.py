@@ -29,7 +29,7 @@ def test_a_type_a_default_and_what_comes_later_are_told() -> None:
     wanted = [
         r"\| `temperature` \| a number from 0 to 2 \|  \| .*\. \|",
         r"\| `max_queue` \| a whole number of 0 or more \| `512` \| .*\. \|",
-        r"\| `execute_code` \| true or false \| `false` \| .* \*Later\.\* \|",
+        r"\| `execute_code` \| true or false \| `false` \| Whether .* the sandbox\. \|",
         r"\| `engine` \| `local` or `slurm` \| `\"local\"` \| .* \*Later:\* `slurm`\. \|",
     ]
     for pattern in wanted:

@@ -29,6 +29,7 @@ ACTED_ON = frozenset(
         "llm.request_timeout",
         "llm.script",
         "tools.python",
+        "tools.execute_code",
         "tools.allow",
         "tools.timeout",
         "tools.max_result_chars",
@@ -38,6 +39,11 @@ ACTED_ON = frozenset(
         "budget.calls_per_turn",
         "budget.seconds_per_turn",
         "server.on_disconnect",
+        "sandbox.memory_limit",
+        "sandbox.processes",
+        "sandbox.time_limit",
+        "sandbox.disk_limit",
+        "sandbox.output_limit",
         "server.allowed_origins",
         "server.allowed_hosts",
         "session.timeout_minutes",
@@ -77,11 +83,9 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
     [
         ('[mcp_servers.a]\ncommand = "x"', "[mcp_servers]"),
         ('[sub_agents.a]\nagent = "x"', "[sub_agents]"),
-        ("[sandbox]\nprocesses = 64", "[sandbox]"),
         ("[budget]\ntokens_per_session = 5", "budget.tokens_per_session = 5"),
         ("[dependencies]\npackages = []", "[dependencies]"),
         ("[dependencies]", "[dependencies]"),
-        ("[tools]\nexecute_code = true", "tools.execute_code = true"),
         ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
         ("[resources]\ntimeout = 9", "resources.timeout = 9"),
         ('[deployment]\nengine = "slurm"', 'deployment.engine = "slurm"'),
@@ -100,6 +104,7 @@ def test_a_key_that_waits_for_a_later_release_is_named(
     [
         "",
         "[budget]\ncalls_per_turn = 5\ntokens_per_turn = 9\nseconds_per_turn = 3",
+        "[tools]\nexecute_code = true\n[sandbox]\nprocesses = 64",
         "[tools]\nexecute_code = false\nallow = []\ntimeout = 3\nmax_result_chars = 500",
         '[llm]\nprovider = "demo"\ntemperature = 1',
         "[loop]\nmax_steps = 3\nplanning_interval = 2",
@@ -132,9 +137,7 @@ def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:
     assert names == [
         "[mcp_servers]",
         "[sub_agents]",
-        "[sandbox]",
         "[dependencies]",
-        "tools.execute_code = true",
         'io.hand_off = "writer"',
     ]
 

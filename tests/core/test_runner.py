@@ -15,6 +15,7 @@ from atoll.ports import (
     Done,
     ModelInfo,
     ModelRequest,
+    Outcome,
     TextDelta,
     ThinkingDelta,
 )
@@ -259,3 +260,19 @@ async def test_a_plan_is_an_event_and_no_part_of_the_answer() -> None:
     assert plans == [Planning("look"), Planning("look", "done")]
     assert tokens(events) == ["it is sunny"]
     assert [event.step_index for event in events if isinstance(event, StepStart)] == [0, 1]
+
+
+class Submitting(FakeTools):
+    """A tool whose outcome is the turn's answer."""
+
+    async def call(self, call: Call) -> Outcome:
+        return Outcome("told", final="It rains.")
+
+
+async def test_a_final_answer_of_a_tool_reaches_the_client_as_text_and_as_the_end() -> None:
+    called: list[Chunk] = [CallsDelta((CALL,)), Done("stop", USAGE)]
+    events = await run(FakeModel(called, info=NATIVE), Submitting(weather=""))
+    assert tokens(events) == ["It rains."]
+    end = events[-1]
+    assert isinstance(end, RunEnd)
+    assert (end.answer, end.completed, end.steps) == ("It rains.", True, 1)

@@ -6,7 +6,7 @@ from atoll.config.manifest import Manifest
 
 Value = str | float | bool | None
 
-_TABLES = ("mcp_servers", "sub_agents", "sandbox", "dependencies")
+_TABLES = ("mcp_servers", "sub_agents", "dependencies")
 _LATER = "is set; this release does not act on it yet"
 
 
@@ -28,7 +28,6 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     """Keys that wait for a later release: their value, and the value that holds today."""
     resources, deployment = manifest.resources, manifest.deployment
     return {
-        "tools.execute_code": (manifest.tools.execute_code, False),
         "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),

@@ -12,6 +12,7 @@ A turn, numbered as in the code:
    2a. No call: that was the answer (with a `format`: ask again, held to it).
    2b. Calls of the agent's own tools: run them, then 2 again. Calls of the
        client's tools in the same reply are dropped; the model asks anew.
+       A tool that gives a final answer (SUBMIT in execute_code) ends the turn.
    2c. Calls of the client's tools only: hand them over, the turn ends.
 3. Tools and a model that has none: ask it to decide (schema-constrained).
    3a. It chose a tool: as 2b or 2c; results are put before the question.
@@ -75,10 +76,14 @@ class Replied(Struct, frozen=True):
 
 
 class ToolsRan(Struct, frozen=True):
-    """Every call of a RunTools has its result, in the order of the calls."""
+    """Every call of a RunTools has its result, in the order of the calls.
+
+    `final` is the turn's answer, when one of the tools gave it.
+    """
 
     calls: tuple[Call, ...]
     results: tuple[str, ...]
+    final: str | None = None
 
 
 class Announced(Struct, frozen=True):
@@ -234,6 +239,8 @@ def _on_calls(state: State, calls: tuple[Call, ...], text: str) -> tuple[State, 
 
 
 def _after_tools(state: State, ran: ToolsRan) -> tuple[State, Action]:
+    if ran.final is not None:  # 2b
+        return state, Finish(ran.final)
     messages = state.messages
     for call, result in zip(ran.calls, ran.results, strict=True):
         messages = _with_result(state.plan.native, messages, call, result)

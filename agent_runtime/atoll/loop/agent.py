@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,7 @@ from atoll.loop.session_turn import Ground
 from atoll.ports import (
     Backend,
     Clock,
+    CodeTurns,
     Embedded,
     EmbedRequest,
     Model,
@@ -70,6 +71,7 @@ class Agent:
         toolbox: Toolbox,
         sessions: SessionStore,
         clock: Clock,
+        code: CodeTurns | None = None,
     ) -> None:
         resources = identity.manifest.resources
         self.identity = identity
@@ -78,6 +80,7 @@ class Agent:
         self.loaded_until: float | None = None
         self._model = model
         self._toolbox = toolbox
+        self._code = code
         self._clock = clock
         self._began = clock.monotonic_ns()
         self._admission = Admission(resources.max_concurrent_requests, resources.max_queue)
@@ -110,7 +113,7 @@ class Agent:
     @property
     def has_tools(self) -> bool:
         """Whether it has tools of its own; then it "has tools" whatever its model says."""
-        return bool(self._toolbox.specs)
+        return bool(self._toolbox.specs) or self._code is not None
 
     @property
     def in_flight(self) -> int:
@@ -181,14 +184,18 @@ class Agent:
         try:
             async with self._admission.place():
                 info = await self.describe()
-                runner = Runner(
-                    self.manifest, info, self._model, self._toolbox, self._clock, request
-                )
-                async with aclosing(runner.events()) as events:
-                    async for event in events:
-                        yield event
+                async with self._tools(request) as tools:
+                    runner = Runner(self.manifest, info, self._model, tools, self._clock, request)
+                    async with aclosing(runner.events()) as events:
+                        async for event in events:
+                            yield event
         except AtollError as error:
             yield Failure(error.code, str(error), error.who, error.status)
+
+    def _tools(self, request: TurnRequest) -> AbstractAsyncContextManager[Toolbox]:
+        if self._code is None:
+            return nullcontext(self._toolbox)
+        return self._code.turn(self._toolbox, request.session)
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The texts as vectors of length 1; takes a place as a turn does.
@@ -201,10 +208,12 @@ class Agent:
         return msgspec.structs.replace(made, vectors=vectors)
 
     async def close(self) -> None:
-        """Give up the model's connections and the session store."""
+        """Give up what code runs in, the model's connections and the session store."""
         if self._look is not None:
             self._look.cancel()
         await self.conversations.close()
+        if self._code is not None:
+            await self._code.close()
         await self._model.close()
         self.sessions.close()
 

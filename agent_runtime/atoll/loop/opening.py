@@ -8,6 +8,7 @@ import msgspec
 from atoll.adapters.choose import Choice, choose, make_model
 from atoll.adapters.clock import SteadyClock, SystemClock
 from atoll.adapters.python_tools import PythonTools, load_tools
+from atoll.adapters.sandbox.opening import open_code_tools
 from atoll.adapters.session_store import SqliteSessions
 from atoll.config.legacy import read_mcp_json, read_ollama_config
 from atoll.config.llm_defaults import LlmDefaults, filled
@@ -28,7 +29,8 @@ async def open_agent(
     What the manifest asks for and this release does not act on is told to
     `warn`, sentence by sentence; so is the choice of the back end. Raises
     ConfigError for a missing model or script, AgentError for a tools.py that
-    cannot be imported.
+    cannot be imported. Where code cannot be run safely there is no
+    execute_code, and `warn` hears why.
     """
     folder = loaded.path.parent
     for sentence in (*pending(loaded), *_mcp_json(loaded, environ)):
@@ -48,7 +50,9 @@ async def open_agent(
     )
     timeout = manifest.session.timeout_minutes * 60
     sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, SteadyClock())
-    return Agent(identity, model, _toolbox(manifest, folder), sessions, clock)
+    toolbox = _toolbox(manifest, folder)
+    code = await open_code_tools(manifest, model, toolbox, warn)
+    return Agent(identity, model, toolbox, sessions, clock, code)
 
 
 def _manifest(loaded: Loaded, defaults: LlmDefaults, choice: Choice) -> Manifest:

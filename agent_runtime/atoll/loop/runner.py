@@ -124,7 +124,7 @@ class Runner:
                 outcomes = await self._outcomes(action.calls)
                 for made, outcome in zip(action.calls, outcomes, strict=True):
                     yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
-                observation = ToolsRan(action.calls, tuple(o.text for o in outcomes))
+                observation = self._ran(action.calls, outcomes)
             state, action = step(state, observation)
             if isinstance(action, Ask):  # what is answered already is not taken back
                 self._check_budget()
@@ -200,6 +200,12 @@ class Runner:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._toolbox.call(call)) for call in calls]
         return [task.result() for task in tasks]
+
+    def _ran(self, calls: tuple[Call, ...], outcomes: Sequence[Outcome]) -> ToolsRan:
+        final = next((made.final for made in outcomes if made.final is not None), None)
+        if final is not None:
+            self._held = Token(final)  # no model says it: it goes out with the end
+        return ToolsRan(calls, tuple(made.text for made in outcomes), final)
 
     def _last(self, action: Finish | HandOver) -> Iterator[Event]:
         if isinstance(action, HandOver):

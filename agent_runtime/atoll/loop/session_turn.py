@@ -84,6 +84,7 @@ class SessionTurn:
             messages=messages,
             max_steps=self._asked.max_steps,
             force_answer=self._asked.force_answer,
+            session=self._session_id,
         )
 
     def _with_question(self) -> tuple[Message, ...]:

@@ -15,7 +15,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     `raw_prompt` sends that text alone, nothing of the manifest; with `suffix`
     the text between the two is wanted. `options` override the manifest's one
     by one. `max_steps` None means the manifest's. `force_answer` asks for one
-    last answer when the steps are used up.
+    last answer when the steps are used up. `session` names the conversation
+    among all of the agent's, so that what its tools keep lasts for it; "" is none.
     `logprobs` wants those of the answer, with `top_logprobs` alternatives each.
     `keep_alive` is in seconds, negative for ever.
     """
@@ -33,3 +34,4 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     top_logprobs: int = 0
     max_steps: int | None = None
     force_answer: bool = True
+    session: str = ""

@@ -1,12 +1,14 @@
-"""Rows 40, 41 and 48 of the fault matrix: of what later releases bring, that which holds today."""
+"""Rows 40, 41 and 48 of the fault matrix: tools, delegates and code that misbehave."""
 
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.fakes.daemon import Daemon, add_agent, eventually, running
 from tests.fakes.holds import rows_of, watching
+from tests.fakes.sandbox import SMALL, EchoHost, needs_sandbox, space
 
 UP_WITHIN = 10.0
 MCP = """
@@ -46,6 +48,24 @@ def test_row_41_a_delegate_that_dies_in_mid_stream_ends_the_parents_stream_with_
     """To be written with the feature."""
 
 
-@pytest.mark.skip(reason="no code of a model is run yet: execute_code comes with issue 5")
-def test_row_48_code_in_the_sandbox_is_held_by_its_limits_and_the_next_call_is_fresh() -> None:
-    """To be written with the feature."""
+@needs_sandbox
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "code",
+    [
+        "while True: pass",
+        "a = []\nwhile True: a.append(bytearray(10**8))",
+        "import os\nwhile True:\n try: os.fork()\n except OSError: pass",
+        "while True: print('x' * 10**6)",
+        "import signal\nsignal.signal(2, signal.SIG_IGN)\nwhile True: pass",
+    ],
+    ids=["loop", "memory", "forks", "output", "deaf"],
+)
+async def test_row_48_code_in_the_sandbox_is_held_by_its_limits_and_the_next_call_is_fresh(
+    code: str,
+) -> None:
+    async with space(msgspec.structs.replace(SMALL, seconds=1.0)) as box:
+        held = await box.run(code, EchoHost())
+        assert held.error
+        assert len(held.output) <= SMALL.output + 100
+        assert (await box.run("6 * 7", EchoHost())).value == "42"
