@@ -197,9 +197,10 @@ class Agent:
         return msgspec.structs.replace(made, vectors=vectors)
 
     async def close(self) -> None:
-        """Give up the model's connections and the session store."""
+        """Give up the model's connections, the tools' and the session store."""
         if self._look is not None:
             self._look.cancel()
+        await self._toolbox.close()
         await self._model.close()
         self.sessions.close()
 

@@ -1,0 +1,196 @@
+"""One server for the life of the agent: connected, looked at, called, connected again."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+
+from mcp_types import Tool
+
+from atoll.adapters.mcp.backoff import Backoff
+from atoll.adapters.mcp.link import Link
+from atoll.adapters.mcp.offers import offers_of
+from atoll.adapters.mcp.pins import Offer, Pins
+from atoll.adapters.mcp.reasons import is_closed, is_session_over, reason_of
+from atoll.adapters.mcp.relay import Say
+from atoll.adapters.mcp.results import outcome_of
+from atoll.adapters.mcp.session import Session
+from atoll.ports import Outcome
+from atoll.wire.json import JsonObject
+
+START_LIMIT = 10.0
+"""Seconds for which an agent's start waits for its servers (the source page's)."""
+LOOK_AGAIN = 60.0
+"""Seconds between two looks at the tools of a server that tells no change."""
+LOOK_PAUSE = 1.0
+"""Seconds between two looks however often it tells one."""
+RECONNECT_WAIT = 3.0
+"""Seconds for which a call waits for a server that is being connected again."""
+
+Connect = Callable[[Link], AbstractAsyncContextManager[Session]]
+
+
+class ToolServer:
+    """Keeps one server connected; `timeout` in seconds bounds a call, and with it a start.
+
+    Whatever the server does ends in a sentence to `say`, a failed Outcome, and
+    another try after a pause.
+    """
+
+    def __init__(
+        self, name: str, connect: Connect, timeout: float, max_chars: int, say: Say
+    ) -> None:
+        self.name = name
+        self._connect = connect
+        self._timeout = timeout
+        self._max_chars = max_chars
+        self._say = say
+        self._pins = Pins()
+        self._link = Link()
+        self._session: Session | None = None
+        self._trouble = "it has not answered yet"
+        self._told = ""
+        self._up = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """The tools that exist for the model, those of a server that is away included."""
+        return self._pins.usable
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with it now."""
+        down = (f"does not work: {self._trouble}",) if self._trouble else ()
+        changed = tuple(
+            f"changed its tool {name} after the agent had started: it is refused"
+            for name in self._pins.changed
+        )
+        return tuple(f"MCP server {self.name} {words}" for words in (*down, *changed))
+
+    async def start(self) -> None:
+        """Begin to connect, and wait until that is done or has failed for the first time."""
+        self._task = asyncio.create_task(self._keep(), name=f"mcp {self.name}")
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                await self._settled.wait()
+        except TimeoutError:
+            self._tell(f"did not start within {START_LIMIT:g} s; the agent goes on without it")
+
+    async def close(self) -> None:
+        """End the connection, and the process where there is one."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def call(self, tool: str, arguments: JsonObject) -> Outcome:
+        """Call a tool; every fault of the server comes back as a failed Outcome."""
+        session = await self._connection()
+        if session is None:
+            return Outcome(f"the server {self.name} does not work: {self._trouble}", failed=True)
+        if refusal := self._pins.refusal(tool):
+            return Outcome(f"{self.name}: {refusal}", failed=True)
+        try:
+            return await self._called(session, tool, arguments)
+        except Exception as error:  # noqa: BLE001  a fault is a result, not a crash
+            self._doubt(error)
+            if is_session_over(error) and (session := await self._connection()):
+                return await self._again(session, tool, arguments)
+            return self._failed(tool, error)
+
+    async def _again(self, session: Session, tool: str, arguments: JsonObject) -> Outcome:
+        """The one repetition: of a call that the server refused unseen."""
+        if refusal := self._pins.refusal(tool):
+            return Outcome(f"{self.name}: {refusal}", failed=True)
+        try:
+            return await self._called(session, tool, arguments)
+        except Exception as error:  # noqa: BLE001  as above
+            self._doubt(error)
+            return self._failed(tool, error)
+
+    async def _called(self, session: Session, tool: str, arguments: JsonObject) -> Outcome:
+        async with asyncio.timeout(self._timeout):
+            result = await session.call(tool, arguments)
+        return outcome_of(result, self._max_chars)
+
+    def _failed(self, tool: str, error: Exception) -> Outcome:
+        if isinstance(error, TimeoutError):
+            text = f"{self.name}.{tool} did not finish within {self._timeout:g} s"
+        else:
+            text = f"{self.name}.{tool} failed: {reason_of(error)}"
+        return Outcome(text, failed=True)
+
+    def _doubt(self, error: Exception) -> None:
+        """Look whether the server still lives; note that it does not when that is certain."""
+        if is_closed(error) or is_session_over(error):
+            self._link.note(reason_of(error))
+        elif isinstance(error, TimeoutError):
+            self._link.stirred.set()
+
+    async def _connection(self) -> Session | None:
+        """The connection that is up now or within `RECONNECT_WAIT` seconds."""
+        if self._link.over:
+            self._up.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RECONNECT_WAIT):
+                await self._up.wait()
+        return self._session if self._up.is_set() else None
+
+    async def _keep(self) -> None:
+        backoff = Backoff()
+        while True:
+            began = time.monotonic()
+            trouble = await self._live()
+            lived = time.monotonic() - began if self._session else 0.0
+            self._session = None
+            self._up.clear()
+            self._trouble = trouble
+            self._tell(f"does not work: {trouble}")
+            self._settled.set()
+            await asyncio.sleep(backoff.after(lived))
+
+    async def _live(self) -> str:
+        """One connection from its beginning to its end, and why it ended."""
+        link = Link()
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(max(START_LIMIT, self._timeout)):
+                    session = await stack.enter_async_context(self._connect(link))
+                    tools = await session.tools()
+                self._begin(session, link, tools)
+                await self._watch(session, link)
+        except Exception as error:  # noqa: BLE001  whatever a foreign server makes of the SDK
+            return link.reason or reason_of(error)
+        return link.reason
+
+    def _begin(self, session: Session, link: Link, tools: list[Tool]) -> None:
+        self._look(tools)
+        self._session, self._link, self._trouble = session, link, ""
+        self._tell(f"is connected, protocol {session.era}, {len(self.offers)} tools")
+        self._up.set()
+        self._settled.set()
+
+    async def _watch(self, session: Session, link: Link) -> None:
+        """Until the connection is over: look at the tools when the server tells of a change."""
+        while not link.over:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN):
+                    await link.stirred.wait()
+            link.stirred.clear()
+            if not link.over:
+                async with asyncio.timeout(START_LIMIT):
+                    self._look(await session.tools())
+                await asyncio.sleep(LOOK_PAUSE)
+
+    def _look(self, tools: list[Tool]) -> None:
+        offers, unfit = offers_of(tools)
+        for sentence in (*self._pins.look(offers), *(unfit if not self._settled.is_set() else ())):
+            self._say(f"MCP server {self.name} {sentence}")
+
+    def _tell(self, sentence: str) -> None:
+        """Say it, unless it was the last thing that was said: a server is tried for ever."""
+        if sentence != self._told:
+            self._told = sentence
+            self._say(f"MCP server {self.name} {sentence}")
