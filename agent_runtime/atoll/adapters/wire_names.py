@@ -8,6 +8,11 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from atoll.ports import ModelRequest
+from atoll.wire.messages import Call, Message
+
 MOST = 64
 _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -25,6 +30,32 @@ def wire_names(names: Iterable[str]) -> Mapping[str, str]:
         made = wire_name(name)
         found[_marked(name, made) if made in found else made] = name
     return found
+
+
+def on_wire(request: ModelRequest) -> ModelRequest:
+    """The request with such names, in its tools and in the calls that were made before."""
+    made = {name: wire for wire, name in wire_names(tool.name for tool in request.tools).items()}
+    tools = tuple(msgspec.structs.replace(tool, name=made[tool.name]) for tool in request.tools)
+    messages = tuple(_renamed(message, made) for message in request.messages)
+    return msgspec.structs.replace(request, tools=tools, messages=messages)
+
+
+def off_wire(calls: Iterable[Call], request: ModelRequest) -> tuple[Call, ...]:
+    """The calls with the names that the request's tools have here; a made-up name stays."""
+    names = wire_names(tool.name for tool in request.tools)
+    return tuple(Call(call.id, names.get(call.name, call.name), call.arguments) for call in calls)
+
+
+def _renamed(message: Message, made: Mapping[str, str]) -> Message:
+    if not message.calls and not message.tool_name:
+        return message
+    calls = tuple(Call(call.id, _made(call.name, made), call.arguments) for call in message.calls)
+    answered = _made(message.tool_name, made)
+    return msgspec.structs.replace(message, calls=calls, tool_name=answered)
+
+
+def _made(name: str, made: Mapping[str, str]) -> str:
+    return made.get(name) or wire_name(name)
 
 
 def _marked(name: str, made: str) -> str:

@@ -14,6 +14,7 @@ from atoll.adapters.mcp.meter import Meter
 
 MOST_BYTES = 4 << 20
 """Of one message. A longer one ends the connection, or, over HTTP, the request."""
+ENDED = "the connection ended"
 MESSAGES_A_SECOND = 2_000
 """More is a flood, which ends the connection."""
 
@@ -53,17 +54,23 @@ class Link:
 
     def __init__(self) -> None:
         self.reason = ""
+        self._ended = False
         self.stirred = asyncio.Event()
         """Set when the tools should be looked at, or the connection is over."""
 
     @property
     def over(self) -> bool:
         """Whether nothing will come any more."""
-        return bool(self.reason)
+        return self._ended or bool(self.reason)
 
     def note(self, reason: str) -> None:
         """The connection is over; the first reason stays."""
         self.reason = self.reason or reason
+        self.end()
+
+    def end(self) -> None:
+        """The connection is over; what is raised, if anything is, says why."""
+        self._ended = True
         self.stirred.set()
 
 
@@ -92,4 +99,4 @@ async def _pass_on(
                 await inbox.send(item)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass
-        return link.note("the connection ended")
+        return link.end()

@@ -5,6 +5,7 @@ from mcp import MCPError
 from mcp_types import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
+from atoll.adapters.mcp.link import ENDED
 from atoll.adapters.mcp.offers import clean
 
 MOST = 300
@@ -23,6 +24,8 @@ def reason_of(error: BaseException) -> str:
             return "nothing answers at its url"
         case ValidationError():
             return "its answer breaks the protocol"
+        case MCPError() if is_closed(leaf):
+            return ENDED
         case MCPError():
             return clean(leaf.error.message)[:MOST] or f"error {leaf.error.code}"
         case _:

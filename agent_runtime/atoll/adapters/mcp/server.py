@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from mcp_types import Tool
 
 from atoll.adapters.mcp.backoff import Backoff
-from atoll.adapters.mcp.link import Link
+from atoll.adapters.mcp.link import ENDED, Link, Lost
 from atoll.adapters.mcp.offers import offers_of
 from atoll.adapters.mcp.pins import Offer, Pins
 from atoll.adapters.mcp.reasons import is_closed, is_session_over, reason_of
@@ -26,6 +26,9 @@ LOOK_PAUSE = 1.0
 """Seconds between two looks however often it tells one."""
 RECONNECT_WAIT = 3.0
 """Seconds for which a call waits for a server that is being connected again."""
+
+CLOSE_STEP = 3.0
+"""Seconds for one piece of a good-bye; a process is killed after less."""
 
 Connect = Callable[[Link], AbstractAsyncContextManager[Session]]
 
@@ -53,6 +56,7 @@ class ToolServer:
         self._up = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -79,41 +83,43 @@ class ToolServer:
             self._tell(f"did not start within {START_LIMIT:g} s; the agent goes on without it")
 
     async def close(self) -> None:
-        """End the connection, and the process where there is one."""
-        if self._task is not None:
+        """End the connection, and the process where there is one.
+
+        A server may hold up the good-bye; whatever is waited for then is cut short.
+        """
+        self._closing = True
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task}, timeout=CLOSE_STEP)
 
     async def call(self, tool: str, arguments: JsonObject) -> Outcome:
-        """Call a tool; every fault of the server comes back as a failed Outcome."""
-        session = await self._connection()
-        if session is None:
-            return Outcome(f"the server {self.name} does not work: {self._trouble}", failed=True)
-        if refusal := self._pins.refusal(tool):
-            return Outcome(f"{self.name}: {refusal}", failed=True)
+        """Call a tool; every fault of the server comes back as a failed Outcome.
+
+        A call that the server refused unseen, for it forgot our session, is made again.
+        """
         try:
-            return await self._called(session, tool, arguments)
+            return await self._called(tool, arguments)
         except Exception as error:  # noqa: BLE001  a fault is a result, not a crash
             self._doubt(error)
-            if is_session_over(error) and (session := await self._connection()):
-                return await self._again(session, tool, arguments)
-            return self._failed(tool, error)
-
-    async def _again(self, session: Session, tool: str, arguments: JsonObject) -> Outcome:
-        """The one repetition: of a call that the server refused unseen."""
-        if refusal := self._pins.refusal(tool):
-            return Outcome(f"{self.name}: {refusal}", failed=True)
+            if not is_session_over(error):
+                return self._failed(tool, error)
         try:
-            return await self._called(session, tool, arguments)
+            return await self._called(tool, arguments)
         except Exception as error:  # noqa: BLE001  as above
             self._doubt(error)
             return self._failed(tool, error)
 
-    async def _called(self, session: Session, tool: str, arguments: JsonObject) -> Outcome:
+    async def _called(self, tool: str, arguments: JsonObject) -> Outcome:
+        self._check(tool)
+        session = await self._connection()
+        self._check(tool)  # a server that was connected again may have changed it
         async with asyncio.timeout(self._timeout):
             result = await session.call(tool, arguments)
         return outcome_of(result, self._max_chars)
+
+    def _check(self, tool: str) -> None:
+        if refusal := self._pins.refusal(tool):
+            raise Lost(refusal)
 
     def _failed(self, tool: str, error: Exception) -> Outcome:
         if isinstance(error, TimeoutError):
@@ -123,26 +129,32 @@ class ToolServer:
         return Outcome(text, failed=True)
 
     def _doubt(self, error: Exception) -> None:
-        """Look whether the server still lives; note that it does not when that is certain."""
-        if is_closed(error) or is_session_over(error):
-            self._link.note(reason_of(error))
+        """Look whether the server still lives; when it is certain that it does not, give it up."""
+        if is_session_over(error):
+            self._link.note("it forgot our session")
+        elif is_closed(error):
+            self._link.end()
         elif isinstance(error, TimeoutError):
             self._link.stirred.set()
 
-    async def _connection(self) -> Session | None:
-        """The connection that is up now or within `RECONNECT_WAIT` seconds."""
+    async def _connection(self) -> Session:
+        """The connection that is up now or within `RECONNECT_WAIT` seconds; raises Lost."""
         if self._link.over:
             self._up.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(RECONNECT_WAIT):
                 await self._up.wait()
-        return self._session if self._up.is_set() else None
+        if self._session is None or not self._up.is_set():
+            raise Lost(f"the server does not work: {self._trouble or self._link.reason}")
+        return self._session
 
     async def _keep(self) -> None:
         backoff = Backoff()
         while True:
             began = time.monotonic()
             trouble = await self._live()
+            if self._closing:  # a connection that just breaks may swallow the cancellation
+                return
             lived = time.monotonic() - began if self._session else 0.0
             self._session = None
             self._up.clear()
@@ -163,7 +175,7 @@ class ToolServer:
                 await self._watch(session, link)
         except Exception as error:  # noqa: BLE001  whatever a foreign server makes of the SDK
             return link.reason or reason_of(error)
-        return link.reason
+        return link.reason or ENDED
 
     def _begin(self, session: Session, link: Link, tools: list[Tool]) -> None:
         self._look(tools)
