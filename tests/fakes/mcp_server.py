@@ -2,8 +2,8 @@
 
     python mcp_server.py MODE [FILE]
 
-Its tools: `echo`, `variables`, `sleep`, `die`, `fill`, `change` and `bear`. MODE says what is wrong
-with it: see `MODES`. FILE is for what a mode wants to leave behind.
+Its tools are the methods in `NAMES`. MODE says what is wrong with it: see `MODES`. FILE gets a line
+with its pid at each start.
 """
 
 import json
@@ -29,7 +29,7 @@ MODES = {
     "stays": "it leaves neither on the end of its stdin nor on SIGTERM",
 }
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}}
-NAMES = ("echo", "variables", "sleep", "die", "fill", "change", "bear")
+NAMES = ("echo", "variables", "sleep", "die", "fill", "change", "bear", "ask")
 POISONED = [
     {"name": "fine", "description": "Harmless\u200b\x1b[2J " + "x" * 9_000, "inputSchema": TEXT},
     {"name": "fetches", "inputSchema": {"type": "object", "$ref": "https://example.org/s.json"}},
@@ -47,9 +47,8 @@ def deep(levels: int) -> dict:
 
 
 class Server:
-    def __init__(self, mode: str, file: str) -> None:
+    def __init__(self, mode: str) -> None:
         self.mode = mode
-        self.file = file
         self.changed = False
 
     def send(self, **message) -> None:
@@ -133,6 +132,11 @@ class Server:
         self.send(method="notifications/tools/list_changed")
         return "changed"
 
+    def ask(self) -> str:
+        """Ask the agent for an answer of its model."""
+        self.send(id="s", method="sampling/createMessage", params={"messages": [], "maxTokens": 1})
+        return json.loads(sys.stdin.readline())["error"]["message"]
+
     def bear(self) -> list[int]:
         """Start a child that would live on."""
         child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
@@ -155,7 +159,7 @@ def main() -> None:
         break
     while mode == "hangs":
         time.sleep(60)
-    Server(mode, file).serve()
+    Server(mode).serve()
     while mode == "stays":
         time.sleep(60)
 

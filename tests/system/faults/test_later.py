@@ -1,4 +1,4 @@
-"""Rows 40, 41 and 48 of the fault matrix: of what later releases bring, that which holds today."""
+"""Rows 40, 41 and 48 of the fault matrix: what an agent does beside its model."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from tests.fakes.daemon import Daemon, add_agent, eventually, running
 from tests.fakes.holds import rows_of, watching
 
-UP_WITHIN = 10.0
+UP_WITHIN = 15.0
+"""Seconds: the limit of its servers' start is 10."""
 MCP = """
 [mcp_servers.dies]
 command = "false"
@@ -27,7 +28,7 @@ args = ["-c", "while :; do echo flood >&2; done"]
 
 
 def test_row_40_bad_tool_servers_do_not_keep_an_agent_from_serving(tmp_path: Path) -> None:
-    """No server of MCP is started by this release; that it is not is told."""
+    """The agent is up within their start limit, without them, and each one is told."""
     daemon = Daemon(tmp_path)
     add_agent(daemon.agents, "Plain")
     with running(daemon), watching(daemon):
@@ -38,7 +39,10 @@ def test_row_40_bad_tool_servers_do_not_keep_an_agent_from_serving(tmp_path: Pat
         assert time.monotonic() - began <= UP_WITHIN
         assert daemon.chat(row["port"]) == "Hello from Tooled"
         said = (daemon.state / "logs" / "tooled.log").read_text()
-        assert "[mcp_servers] is set; this release does not act on it yet" in said
+        assert "MCP server dies does not work: it ended with exit code 1" in said
+        assert "MCP server absent does not work: there is no program" in said
+        assert "MCP server hangs did not start within 10 s" in said
+        assert "MCP server floods: flood" in said
 
 
 @pytest.mark.skip(reason="no agent delegates to another yet: sub-agents come with issue 5")

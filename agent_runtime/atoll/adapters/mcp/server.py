@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
-from mcp_types import Tool
+from mcp_types import CallToolResult, Tool
 
 from atoll.adapters.mcp.backoff import Backoff
 from atoll.adapters.mcp.link import ENDED, Link, Lost
@@ -56,6 +56,7 @@ class ToolServer:
         self._up = asyncio.Event()
         self._settled = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Task[CallToolResult]] = set()
         self._closing = False
 
     @property
@@ -114,8 +115,19 @@ class ToolServer:
         session = await self._connection()
         self._check(tool)  # a server that was connected again may have changed it
         async with asyncio.timeout(self._timeout):
-            result = await session.call(tool, arguments)
+            result = await self._let_go(session.call(tool, arguments))
         return outcome_of(result, self._max_chars)
+
+    async def _let_go(self, work: Coroutine[object, object, CallToolResult]) -> CallToolResult:
+        """Await it; who gives up does not wait while the SDK tells a server that hears nothing."""
+        task = asyncio.create_task(work)
+        self._calls.add(task)  # asyncio itself holds tasks weakly
+        task.add_done_callback(self._calls.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
 
     def _check(self, tool: str) -> None:
         if refusal := self._pins.refusal(tool):
