@@ -6,6 +6,7 @@
     │   ├── NotFound           it names something that does not exist      404
     │   ├── NotAllowed         it asks for something that is not permitted 403
     │   └── TooLarge           it is over a limit                          413
+    ├── BudgetSpent            the turn reached a limit of [budget]    422
     ├── Busy                   no room now, try again                      503
     ├── UpstreamError          the model's server failed                   502
     │   ├── UpstreamRefused    nobody listens there                        502
@@ -101,6 +102,14 @@ class TooLarge(ClientError):
 
     code = "too_large"
     status = 413
+
+
+class BudgetSpent(AtollError):
+    """A turn reached a hard limit of its agent; the same request would reach it again."""
+
+    code = "budget_spent"
+    status = 422
+    who = "agent"
 
 
 class Busy(AtollError):

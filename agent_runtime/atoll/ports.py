@@ -174,6 +174,15 @@ class Toolbox(Protocol):
         ...
 
 
+class SessionInfo(Struct, frozen=True, kw_only=True):
+    """What is known of a session without its words; times in seconds since the epoch."""
+
+    id: str
+    created_at: float
+    used_at: float
+    messages: int
+
+
 class SessionStore(Protocol):
     """Conversations that outlive a request; written before they are acknowledged.
 
@@ -189,6 +198,18 @@ class SessionStore(Protocol):
 
         Raises TooLarge for a conversation that is too long to be kept.
         """
+        ...
+
+    async def about(self, session_id: str) -> SessionInfo | None:
+        """What is known of a live session, or None; asking does not extend its life."""
+        ...
+
+    async def listed(self) -> tuple[SessionInfo, ...]:
+        """Every live session, the last used first."""
+        ...
+
+    async def delete(self, session_id: str) -> bool:
+        """Forget a session; False when there is no such live one."""
         ...
 
     async def count(self) -> int:

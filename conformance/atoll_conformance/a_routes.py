@@ -9,7 +9,7 @@ from atoll_conformance.native import loaded
 from atoll_conformance.rows import Row
 from atoll_conformance.server import NOPE, Server
 from atoll_conformance.shapes import Progress, Ps, Show, Status, Tags, Version
-from atoll_conformance.verdict import Wrong, expect, same
+from atoll_conformance.verdict import Skipped, Wrong, expect, same
 
 COPY = "atoll-conformance-copy"
 """What the suite copies the model to, and deletes again: never the model itself."""
@@ -121,7 +121,27 @@ async def _pull(server: Server) -> None:
 
 
 async def _pull_nope(server: Server) -> None:
-    answer = await server.post("/api/pull", model=NOPE)
+    _refused(await server.post("/api/pull", model=NOPE))
+
+
+async def _push(server: Server) -> None:
+    await _never_done(server, "/api/push", model=NOPE)
+
+
+async def _create(server: Server) -> None:
+    await _never_done(server, "/api/create", model=COPY, **{"from": NOPE})
+    names = [model.name for model in (await server.get("/api/tags")).ok().json(Tags).models]
+    expect(not any(name.startswith(COPY) for name in names), f"no {COPY} in /api/tags", names)
+
+
+async def _never_done(server: Server, path: str, **fields: object) -> None:
+    """Raise Wrong unless it is refused as a stream and in one piece, where 200 would be a lie."""
+    _refused(await server.post(path, **fields))
+    (await server.post(path, **fields, stream=False)).honest_error()
+
+
+def _refused(answer: Answer) -> None:
+    """Raise Wrong unless it is an error: at once, or as the end of a stream without success."""
     if answer.status != 200:
         answer.honest_error()
         return
@@ -130,27 +150,15 @@ async def _pull_nope(server: Server) -> None:
     expect(all(line.status != "success" for line in lines), "no success", answer.text)
 
 
-async def _push(server: Server) -> None:
-    await _refused_or_told(await server.post("/api/push", model=NOPE))
-
-
-async def _create(server: Server) -> None:
-    await _refused_or_told(await server.post("/api/create", model=COPY, **{"from": NOPE}))
-
-
-async def _refused_or_told(answer: Answer) -> None:
-    if answer.status != 200:
-        answer.honest_error()
-        return
-    expect(any(line.error for line in answer.lines(Progress)), "an error line", answer.text)
-
-
 async def _blob(server: Server) -> None:
     (await bare_head(server, f"/api/blobs/sha256:{'0' * 64}")).empty(404)
 
 
 async def _status(server: Server) -> None:
-    (await server.get("/api/status")).ok().json(Status)
+    cloud = (await server.get("/api/status")).ok().json(Status).cloud
+    expect(bool(cloud.source), "a source: who decided", cloud)
+    if not cloud.disabled:
+        raise Skipped("this server says that it uses a cloud")
 
 
 async def _no_path(server: Server) -> None:
@@ -176,10 +184,10 @@ ROWS = (
     Row("A12", "DELETE /api/delete by name", "the same as A11", _delete_by_name),
     Row("A13", "POST /api/pull of x", "NDJSON that ends in success; one object whole", _pull),
     Row("A14", "POST /api/pull of no model", "an error and no success", _pull_nope),
-    Row("A15", "POST /api/push of no model", "a JSON error that is a text", _push),
-    Row("A16", "POST /api/create from no model", "a JSON error that is a text", _create),
+    Row("A15", "POST /api/push of no model", "a JSON error that is a text, no success", _push),
+    Row("A16", "POST /api/create from no model", "the same; /api/tags lists nothing new", _create),
     Row("A17", "HEAD /api/blobs of none", "404, empty body", _blob),
-    Row("A18", "GET /api/status", "cloud with disabled and source", _status),
+    Row("A18", "GET /api/status", "cloud with disabled:true and source", _status),
     Row("A19", "an unknown path", "404 text/plain `404 page not found`", _no_path),
     Row("A20", "a wrong method", "405 text/plain `405 method not allowed`", _wrong_method),
 )

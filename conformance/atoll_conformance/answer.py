@@ -47,6 +47,13 @@ class Answer(Struct, frozen=True):
         expect(self.status == status, f"status {status}", f"{self.status} {self.text}")
         return self
 
+    def utf8(self) -> "Answer":
+        """Itself; raises Wrong unless the content type names the encoding, as Ollama's does."""
+        kind = self.headers.get("content-type", "")
+        named = kind.replace(" ", "").lower().endswith(";charset=utf-8")
+        expect(named, "content type with charset=utf-8", kind or "no content type")
+        return self
+
     def typed(self, media: str) -> "Answer":
         """Itself; raises Wrong for another content type."""
         expect(self.media == media, f"content type {media}", self.media or "no content type")

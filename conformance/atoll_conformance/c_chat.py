@@ -9,14 +9,16 @@ from atoll_conformance.answer import decoded
 from atoll_conformance.native import (
     PERSON,
     PIXEL,
+    STEADY,
     WEATHER,
     calls_of,
     chat,
-    chat_whole,
     loaded,
     metrics,
+    obeyed,
     person,
     said,
+    same_text,
     streamed,
     thinking_first,
     user,
@@ -49,28 +51,43 @@ async def _order(server: Server) -> None:
 
 
 async def _whole(server: Server) -> None:
-    said([await chat_whole(server, server.profile.hello)])
+    asked = {"messages": user(server.profile.hello), "options": STEADY}
+
+    async def in_one() -> str:
+        answer = await server.post(PATH, **asked, stream=False)
+        return said([whole(answer.utf8(), ChatChunk)])
+
+    async def streaming() -> str:
+        return said(streamed(await server.post(PATH, **asked), ChatChunk))
+
+    await same_text(streaming, in_one)
 
 
 async def _roles(server: Server) -> None:
-    profile = server.profile
-    messages = [
-        {"role": "SYSTEM", "content": profile.system},
-        {"role": "narrator", "content": "It is late."},
-        {"role": "User", "content": profile.hello},
-    ]
-    answer = await server.post(PATH, messages=messages, stream=False)
-    came = whole(answer, ChatChunk).message
-    same("assistant", came.role)
-    expect(bool(came.content), "some text", "none")
+    """A prompt of other roles would have other tokens: as many are evidence of the same prompt."""
+    given = await _played(server, "SYSTEM", "narrator", "User")
+    obeyed(server.profile, given.said)
+    lower = await _played(server, "system", "narrator", "user")
+    same(lower.prompt_eval_count, given.prompt_eval_count)
+
+
+async def _played(server: Server, *roles: str) -> ChatChunk:
+    """The answer to a system prompt, something of an unknown role, and a question."""
+    texts = (server.profile.system, "It is late.", server.profile.hello)
+    pairs = zip(roles, texts, strict=True)
+    messages = [{"role": role, "content": text} for role, text in pairs]
+    came = whole(await server.post(PATH, messages=messages, stream=False), ChatChunk)
+    same("assistant", came.message.role)
+    said([came])
+    return came
 
 
 async def _tool_call(server: Server) -> None:
     await server.needs("tools")
     profile = server.profile
     lines = await chat(server, profile.tool, tools=[WEATHER])
+    call = calls_of(profile, lines)[0]
     same("stop", lines[-1].done_reason)
-    call = calls_of(lines)[0]
     same("get_weather", call.function.name)
     if profile.tool_keys:
         same(profile.tool_keys, tuple(call.function.arguments))
@@ -98,7 +115,8 @@ async def _tool_result(server: Server) -> None:
 
 async def _parallel(server: Server) -> None:
     await server.needs("tools")
-    calls = calls_of(await chat(server, server.profile.tools, tools=[WEATHER]))
+    lines = await chat(server, server.profile.tools, tools=[WEATHER])
+    calls = calls_of(server.profile, lines)
     if len(calls) < 2 and not server.profile.tool_keys:
         raise Skipped("the model called one tool only: give a prompt in `tools` of a profile")
     expect(len(calls) > 1, "several calls", len(calls))
@@ -185,10 +203,14 @@ async def _long_line(server: Server) -> None:
 
 
 async def _characters(server: Server) -> None:
-    text = said(await chat(server, server.profile.split))
-    expect("\N{REPLACEMENT CHARACTER}" not in text, "whole characters", text)
+    """A replacement character is the server's fault, unless the model says it in one piece too."""
+    asked = {"messages": user(server.profile.split), "options": STEADY}
+    text = said(streamed(await server.post(PATH, **asked), ChatChunk))
     if server.profile.split_text:
         same(server.profile.split_text, text)
+    elif "\N{REPLACEMENT CHARACTER}" in text:
+        whole_text = said([whole(await server.post(PATH, **asked, stream=False), ChatChunk)])
+        expect(text == whole_text, "whole characters", text)
 
 
 async def _names(server: Server) -> None:
@@ -215,8 +237,8 @@ async def _unknown_fields(server: Server) -> None:
 
 ROWS = (
     Row("C1", "stream order", "done:false with content, then one done:true with metrics", _order),
-    Row("C2", "stream:false", "one object, the whole text", _whole),
-    Row("C3", "roles User, SYSTEM and an unknown one", "accepted", _roles),
+    Row("C2", "stream:false", "one object, the stream's text", _whole),
+    Row("C3", "roles User, SYSTEM, an unknown one", "accepted; as in lower case", _roles),
     Row("C4", "tool call", "a chunk of its own: id, index, an object; then stop", _tool_call),
     Row("C5", "tool result", "tool_name and tool_call_id are understood", _tool_result),
     Row("C6", "parallel tools", "index 0..n, distinct ids", _parallel),

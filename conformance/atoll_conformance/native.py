@@ -1,9 +1,10 @@
 """Turns in Ollama's dialect, and the rules of ollama-api.md 1.4 that hold for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from atoll_conformance.answer import Answer, decoded
+from atoll_conformance.profile import Profile
 from atoll_conformance.server import Server
 from atoll_conformance.shapes import (
     ChatChunk,
@@ -14,7 +15,7 @@ from atoll_conformance.shapes import (
     PsModel,
     ToolCall,
 )
-from atoll_conformance.verdict import expect, same
+from atoll_conformance.verdict import Skipped, expect, same
 
 AnyChunk = TypeVar("AnyChunk", bound=Chunk)
 
@@ -50,6 +51,8 @@ NULLS = dict.fromkeys(
     )
 )
 """The 13 options that langchain-ollama sends, all null."""
+STEADY: dict[str, object] = {"temperature": 0, "seed": 7}
+"""Options with which a model says the same again."""
 
 
 def user(prompt: str, **fields: object) -> list[dict[str, object]]:
@@ -71,12 +74,6 @@ async def generate_whole(server: Server, prompt: str, **fields: object) -> Gener
 async def chat(server: Server, prompt: str, **fields: object) -> list[ChatChunk]:
     """The lines of a streamed `/api/chat`, which are as they must be."""
     return streamed(await server.post("/api/chat", messages=user(prompt), **fields), ChatChunk)
-
-
-async def chat_whole(server: Server, prompt: str, **fields: object) -> ChatChunk:
-    """The answer of `/api/chat` in one piece."""
-    answer = await server.post("/api/chat", messages=user(prompt), stream=False, **fields)
-    return whole(answer, ChatChunk)
 
 
 def streamed(answer: Answer, shape: type[AnyChunk]) -> list[AnyChunk]:
@@ -103,11 +100,28 @@ def said(chunks: Sequence[GenerateChunk] | Sequence[ChatChunk]) -> str:
     return text
 
 
+async def same_text(
+    stream: Callable[[], Awaitable[str]], whole: Callable[[], Awaitable[str]]
+) -> None:
+    """Raise Wrong when an answer in one piece is another than two equal streams around it.
+
+    Two that differ prove nothing: then chance plays a part even at temperature 0.
+    """
+    before, came, after = await stream(), await whole(), await stream()
+    expect(came == after or before != after, f"{after!r}, as in the stream", came)
+
+
 def loaded(answer: Answer, reason: str) -> None:
     """Raise Wrong unless it is the plain answer of a load or an unload."""
     body = answer.ok().json(Chunk)
     expect(body.done, "done:true", answer.text)
     same(reason, body.done_reason)
+
+
+def obeyed(profile: Profile, text: str) -> None:
+    """Raise Wrong unless the answer holds what the system prompt of the profile makes it say."""
+    wanted = profile.system_says
+    expect(wanted.lower() in text.lower(), f"an answer with {wanted!r}", text)
 
 
 def metrics(chunk: Chunk) -> None:
@@ -133,12 +147,22 @@ def person(text: str) -> None:
     decoded(text.encode(), Person)
 
 
-def calls_of(chunks: Sequence[ChatChunk]) -> list[ToolCall]:
+def called(profile: Profile, calls: Sequence[object], text: str) -> None:
+    """Raise Wrong when no tool was called, and Skipped when that may be the model's own choice.
+
+    With `tool_keys` the profile says that its model calls; else one that talks instead may be
+    no good at tools.
+    """
+    if not calls and text and not profile.tool_keys:
+        raise Skipped("the model talked and called no tool: give prompts and `tool_keys`")
+    expect(bool(calls), "a call of a tool", f"none; said: {text}")
+
+
+def calls_of(profile: Profile, chunks: Sequence[ChatChunk]) -> list[ToolCall]:
     """The calls of a stream, none of which is in its last line."""
     expect(not chunks[-1].message.tool_calls, "tool calls before the done:true line", "calls in it")
     calling = [chunk for chunk in chunks if chunk.message.tool_calls]
-    told = "".join(chunk.said for chunk in chunks)
-    expect(bool(calling), "a line with tool_calls", f"none; said: {told}")
+    called(profile, calling, "".join(chunk.said for chunk in chunks))
     for chunk in calling:
         same("", chunk.said)
     return [call for chunk in calling for call in chunk.message.tool_calls]

@@ -31,10 +31,9 @@ from tests.conformance.good import (
     sse,
     without,
 )
+from tests.conformance.in_turn import GARBAGE, IN_TURN, Answers, spoke
 from tests.fakes.upstream import (
-    END,
     HANG,
-    RESET,
     STATS,
     Reply,
     Upstream,
@@ -57,11 +56,21 @@ RUNNING_TEXT = b"Ollama is running"
 
 
 async def told(row: str, replies: dict[str, Reply], limit: float = LIMIT) -> Verdict:
+    return await told_in_turn(row, {path: (reply,) for path, reply in replies.items()}, limit)
+
+
+async def told_in_turn(
+    row: str,
+    replies: Answers,
+    limit: float = LIMIT,
+    profile: Profile = PROFILE,
+) -> Verdict:
+    """The verdict on a server whose answers for a path come one after the other."""
     async with Upstream() as upstream:
         upstream.on("/api/show", whole(SHOWN))
-        for path, reply in replies.items():
-            upstream.on(path, reply)
-        target = Target(upstream.url, "tiny", PROFILE, limit)
+        for path, its in replies.items():
+            upstream.on(path, *its)
+        target = Target(upstream.url, "tiny", profile, limit)
         outcomes: list[Outcome] = [one async for one in run_suite(target, chosen([row]))]
     return outcomes[0].verdict
 
@@ -77,6 +86,10 @@ def shown(**fields: Any) -> Reply:
 def running(*ends: str) -> Reply:
     models = [{**RUNNING, "name": f"m{n}:latest", "expires_at": end} for n, end in enumerate(ends)]
     return whole({"models": models})
+
+
+def cloud(**fields: Any) -> Reply:
+    return whole({"cloud": {"disabled": True, "source": "config", **fields}})
 
 
 def error(text: object, status: str = BAD) -> Reply:
@@ -220,9 +233,10 @@ LIES: dict[str, tuple[str, str, Reply, Reply]] = {
     "a foreign origin let in": (
         "F3", "/api/tags", whole(b"", "403 Forbidden", "text/plain"), tags(),
     ),
-    "a foreign host let in": (
-        "F5", "/api/tags", whole(b"", "403 Forbidden", "text/plain"), tags(),
+    "no source of the decision about the cloud": (
+        "A18", "/api/status", cloud(), cloud(source=""),
     ),
+    "a text for disabled": ("A18", "/api/status", cloud(), cloud(disabled="true")),
 }  # fmt: skip
 """A lie: the row that sees it, the path, a good answer, and the answer with the lie."""
 
@@ -237,6 +251,34 @@ async def test_a_lie_is_seen_by_its_row(lie: str) -> None:
     assert came.came
 
 
+@pytest.mark.parametrize("lie", IN_TURN)
+async def test_a_lie_in_several_answers_is_seen_by_its_row(lie: str) -> None:
+    row, right, wrong = IN_TURN[lie]
+    assert await told_in_turn(row, right) == Pass()
+    assert isinstance(await told_in_turn(row, wrong), Fail)
+
+
+async def test_a_model_that_wavers_proves_nothing_against_its_server() -> None:
+    """Two streams of the same prompt differ: then the whole answer may differ too."""
+    other = chat(ollama_line("Hullo"), ollama_end())
+    assert await told_in_turn("C2", {CHAT: (HELLO, spoke("Hallo"), other)}) == Pass()
+
+
+@pytest.mark.parametrize("row", ["C4", "C6"])
+async def test_a_model_that_talks_in_place_of_calling_is_at_fault_only_if_it_can_call(
+    row: str,
+) -> None:
+    talk: Answers = {CHAT: (HELLO,)}
+    assert isinstance(await told_in_turn(row, talk), NotApplicable)
+    calls = Profile(tool_keys=("unit", "city"))
+    assert isinstance(await told_in_turn(row, talk, profile=calls), Fail)
+
+
+async def test_a_cloud_that_is_told_of_is_no_failure() -> None:
+    came = await told("A18", {"/api/status": cloud(disabled=False)})
+    assert came == NotApplicable("this server says that it uses a cloud")
+
+
 async def test_the_order_of_ps_is_seen() -> None:
     for reply, kind in ((running(LATER, SOONER), Pass), (running(SOONER, LATER), Fail)):
         assert isinstance(await told("A7", {GENERATE: whole(LOAD), "/api/ps": reply}), kind)
@@ -247,19 +289,6 @@ async def test_another_name_in_the_answer_is_seen() -> None:
     came = await told("C17", {CHAT: HELLO})
     assert isinstance(came, Fail)
     assert "tiny" in came.came
-
-
-GARBAGE: dict[str, Reply] = {
-    "reset": [RESET],
-    "closed in the head": [b"HTTP/1.1 200 OK\r\nContent-"],
-    "closed in the body": [head(length=50), b"{"],
-    "no HTTP": [b"220 mail ready\r\n"],
-    "not UTF-8": whole(b'{"model": "\xff"}'),
-    "a list": whole([]),
-    "deeply nested": whole(b"[" * 100_000),
-    "nothing": whole(b""),
-    "a body that lies about its length": [head() + b"zz\r\n{}\r\n" + END],
-}
 
 
 @pytest.mark.parametrize("kind", GARBAGE)

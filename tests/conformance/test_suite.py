@@ -19,7 +19,7 @@ CONFORMANCE = HERE.parents[1] / "conformance"
 BIG = 9 * 1024 * 1024
 """Bytes of a chunk that no line of the stream may hold."""
 
-NOT_APPLICABLE = {f"G{number}" for number in range(1, 13)}
+CLIENTS = {f"G{number}" for number in range(1, 13)}
 """The clients, which are run by tests of their own."""
 
 
@@ -50,13 +50,17 @@ def suite(*args: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.fixture(scope="module")
-def report(url: str, folder: Path) -> dict[str, Any]:
-    profile = str(folder / "profile.toml")
-    done = suite("--url", url, "--model", "conformance", "--profile", profile, "--json",
-                 "--timeout", "40")  # fmt: skip
+def asked(url: str, model: str, profile: Path) -> dict[str, Any]:
+    """The report of all rows."""
+    options = ("--profile", str(profile), "--json", "--timeout", "40")
+    done = suite("--url", url, "--model", model, *options)
     assert done.stderr == ""
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def report(url: str, folder: Path) -> dict[str, Any]:
+    return asked(url, "conformance", folder / "profile.toml")
 
 
 def rows_of(report: dict[str, Any], verdict: str) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def test_no_row_fails(report: dict[str, Any]) -> None:
 @pytest.mark.timeout(180)
 def test_no_row_is_left_out_that_an_agent_can_be_asked(report: dict[str, Any]) -> None:
     skipped = rows_of(report, "not applicable")
-    assert skipped.keys() == NOT_APPLICABLE, skipped
+    assert skipped.keys() == CLIENTS, skipped
 
 
 @pytest.mark.timeout(180)

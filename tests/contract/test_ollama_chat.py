@@ -1,6 +1,7 @@
 """`/api/chat` over real HTTP: rows C of ollama-api.md section 8, and failures in mid-turn."""
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def test_c4_c6_tool_calls_have_chunks_of_their_own_before_done(
     assert chunks[-1]["done_reason"] == "stop"
     assert "tool_calls" not in chunks[-1]["message"]
     assert all(chunk["done"] is False for chunk in chunks[:-1])
+
+
+def test_c4_the_id_of_a_server_behind_gets_ollamas_form(tmp_path: Path) -> None:
+    """llama.cpp's has 32 letters; what the client gets is the same streamed and whole."""
+    foreign: list[Chunk] = [CallsDelta((Call("uc4Q" * 8, "weather", {}),)), Done("stop", USAGE)]
+    with serving(FakeModel(foreign, foreign, info=THINKER), tmp_path) as served:
+        streamed = lines(chat(served, tools=[WEATHER]))[0]["message"]["tool_calls"][0]
+        whole = chat(served, tools=[WEATHER], stream=False).json()["message"]["tool_calls"][0]
+    assert re.fullmatch("call_[a-z0-9]{8}", streamed["id"])
+    assert whole == streamed
 
 
 def test_c5_a_tools_result_is_understood_by_name_and_by_id(

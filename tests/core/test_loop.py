@@ -4,6 +4,8 @@ import msgspec
 import pytest
 
 from atoll.core.loop import (
+    Announce,
+    Announced,
     Ask,
     Finish,
     HandOver,
@@ -149,3 +151,47 @@ def test_no_last_answer_is_forced_on_a_caller_who_said_no() -> None:
     state, _ = step(state, replied("", CALL))
     _, action = step(state, ToolsRan((CALL,), ("rain",)))
     assert action == Finish("", completed=False)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_plan_is_asked_for_first_announced_and_stands_behind_the_conversation(
+    native: bool,
+) -> None:
+    plan = Plan(agent_tools=(WEATHER,), native=native, planning_interval=2)
+    state, action = begin(plan, ASKED)
+    assert isinstance(action, Ask)
+    assert (action.tools, action.visible) == ((), False)
+    assert action.messages[:-1] == ASKED
+    state, action = step(state, replied(" 1. look "))
+    assert action == Announce("1. look")
+    state, action = step(state, Announced())
+    assert isinstance(action, Ask)
+    assert action.messages[1] == Message(role="system", content="Your plan:\n1. look")
+    assert state.messages == ASKED, "it is no part of the conversation"
+
+
+def test_a_new_plan_is_written_every_so_many_steps() -> None:
+    plan = Plan(agent_tools=(WEATHER,), native=True, planning_interval=2)
+    state, action = begin(plan, ASKED)
+    state, _ = step(state, replied("old"))
+    state, action = step(state, Announced())
+    for town in ("Turku", "Oulu"):
+        call = Call(f"call_{town}", "weather", {"town": town})
+        state, _ = step(state, replied("", call))
+        state, action = step(state, ToolsRan((call,), ("rain",)))
+    assert isinstance(action, Ask)
+    assert (action.tools, "Your plan:\nold" in action.messages[-2].content) == ((), True)
+    state, action = step(state, replied("new"))
+    assert action == Announce("old", "new")
+
+
+def test_a_model_without_a_plan_goes_on_without_one() -> None:
+    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True, planning_interval=1), ASKED)
+    _, action = step(state, replied(" "))
+    assert isinstance(action, Ask)
+    assert (action.tools, action.messages) == ((WEATHER,), ASKED)
+
+
+def test_without_tools_there_is_nothing_to_plan() -> None:
+    _, action = begin(Plan(planning_interval=1), ASKED)
+    assert action == Ask(messages=ASKED)

@@ -31,7 +31,6 @@ def test_a_type_a_default_and_what_comes_later_are_told() -> None:
         r"\| `max_queue` \| a whole number of 0 or more \| `512` \| .*\. \|",
         r"\| `execute_code` \| true or false \| `false` \| .* \*Later\.\* \|",
         r"\| `engine` \| `local` or `slurm` \| `\"local\"` \| .* \*Later:\* `slurm`\. \|",
-        r"\| `on_disconnect` \| .* \*Later:\* `detach`, a number\. \|",
     ]
     for pattern in wanted:
         assert any(re.fullmatch(pattern, line) for line in lines), pattern

@@ -1,5 +1,7 @@
 """What is asked of an OpenAI-compatible server."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -115,6 +117,17 @@ def test_results_without_ids_answer_their_calls_in_order():
     assert len(ids) == 3
     assert [ids[m["tool_call_id"]] for m in messages[1:]] == ["b", "a", "a"]
     assert len({m["tool_call_id"] for m in messages[1:]}) == 3
+
+
+@pytest.mark.parametrize("given", ["call_a1b2c3d4", "", "x" * 99, "日本"])
+def test_ids_are_such_as_every_chat_template_takes(given: str):
+    """Mistral's raise for an id of another length; a call and its result keep the same one."""
+    call = Call(given, "t", {})
+    result = Message(role="tool", content="1", tool_name="t", call_id=given)
+    asked, told = messages_json((Message(role="assistant", calls=(call,)), result))
+    sent = asked["tool_calls"][0]["id"]
+    assert re.fullmatch("[a-zA-Z0-9]{9}", sent)
+    assert told["tool_call_id"] == sent
 
 
 def test_images_become_data_urls():

@@ -1,15 +1,27 @@
 """Turns run by the runner over fake ports: the events a client can count on."""
 
+from collections.abc import AsyncGenerator
+
+import msgspec
 import pytest
 
 from atoll.config.manifest import Agent as AgentTable
-from atoll.config.manifest import Llm, Manifest
+from atoll.config.manifest import Budget, Llm, Loop, Manifest
 from atoll.errors import UpstreamRefused
 from atoll.loop.runner import Runner
-from atoll.ports import CallsDelta, Done, ModelInfo, TextDelta, ThinkingDelta
+from atoll.ports import (
+    CallsDelta,
+    Chunk,
+    Done,
+    ModelInfo,
+    ModelRequest,
+    TextDelta,
+    ThinkingDelta,
+)
 from atoll.wire.events import (
     Event,
     Failure,
+    Planning,
     Reasoning,
     RunEnd,
     RunStart,
@@ -36,10 +48,11 @@ async def run(
     tools: FakeTools | None = None,
     request: TurnRequest | None = None,
     clock: FakeClock | None = None,
+    manifest: Manifest = MANIFEST,
 ) -> list[Event]:
     request = request or TurnRequest(model="otto", messages=HELLO)
     runner = Runner(
-        MANIFEST, model.info, model, tools or FakeTools(), clock or FakeClock(), request
+        manifest, model.info, model, tools or FakeTools(), clock or FakeClock(), request
     )
     return [event async for event in runner.events()]
 
@@ -188,3 +201,70 @@ async def test_durations_are_measured_where_the_back_end_has_none() -> None:
     assert isinstance(end, RunEnd)
     assert end.usage.prompt_ns > 0
     assert end.usage.completion_ns > 0
+
+
+def with_budget(**limits: float) -> Manifest:
+    budget = msgspec.convert(limits, Budget)
+    return msgspec.structs.replace(MANIFEST, budget=budget)
+
+
+def calls(*ids: str) -> list[Chunk]:
+    made = tuple(Call(one, "weather", {"town": one}) for one in ids)
+    return [CallsDelta(made), Done("stop", USAGE)]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        (with_budget(calls_per_turn=3), "more than its 3 calls of tools"),
+        (with_budget(tokens_per_turn=19), "more than its 19 tokens"),
+    ],
+)
+async def test_a_turn_over_its_budget_ends_with_the_limit_and_its_key(
+    manifest: Manifest, told: str
+) -> None:
+    """USAGE is 10 tokens a call of the model."""
+    model = FakeModel(calls("a", "b"), calls("c", "d"), text("never"), info=NATIVE)
+    events = await run(model, FakeTools(weather="sun"), manifest=manifest)
+    end = events[-1]
+    assert isinstance(end, Failure)
+    assert (end.code, end.status) == ("budget_spent", 422)
+    assert told in end.message
+    assert "[budget]" in end.message
+    assert len(model.requests) == 2
+
+
+async def test_an_answer_is_no_longer_than_what_is_left_of_the_tokens() -> None:
+    model = FakeModel(calls("a"), text("done"), info=NATIVE)
+    manifest = with_budget(tokens_per_turn=50)
+    asked = TurnRequest(model="otto", messages=HELLO, options=Options(max_tokens=45))
+    events = await run(model, FakeTools(weather="sun"), asked, manifest=manifest)
+    assert isinstance(events[-1], RunEnd)
+    assert [request.options.max_tokens for request in model.requests] == [45, 40]
+
+
+async def test_a_turn_that_takes_too_long_is_ended_while_it_speaks() -> None:
+    clock = FakeClock()
+
+    class Slow(FakeModel):
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+            async for chunk in super().stream(request):
+                clock.ns += 2_000_000_000
+                yield chunk
+
+    model = Slow(text("one ", "two ", "three "))
+    events = await run(model, clock=clock, manifest=with_budget(seconds_per_turn=3))
+    assert tokens(events) == ["one ", "two "]
+    end = events[-1]
+    assert isinstance(end, Failure)
+    assert "more than its 3 seconds" in end.message
+
+
+async def test_a_plan_is_an_event_and_no_part_of_the_answer() -> None:
+    manifest = msgspec.structs.replace(MANIFEST, loop=Loop(planning_interval=1))
+    model = FakeModel(text("look"), calls("a"), text("done"), text("it is sunny"), info=NATIVE)
+    events = await run(model, FakeTools(weather="sun"), manifest=manifest)
+    plans = [event for event in events if isinstance(event, Planning)]
+    assert plans == [Planning("look"), Planning("look", "done")]
+    assert tokens(events) == ["it is sunny"]
+    assert [event.step_index for event in events if isinstance(event, StepStart)] == [0, 1]

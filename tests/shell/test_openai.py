@@ -200,11 +200,12 @@ async def test_describe_reads_four_servers_spellings(upstream, listed, length: i
     await model.close()
 
 
-async def test_llama_cpp_has_tools_when_its_template_has(upstream: Upstream):
+async def test_llama_cpp_can_what_its_template_can(upstream: Upstream):
     upstream.on("/v1/models", whole({"data": [{"id": "tiny", "owned_by": "llamacpp"}]}))
-    upstream.on("/props", whole({"chat_template": "{% if tools %}"}))
+    template = "{% if tools %}{% if enable_thinking %}{{ message.reasoning_content }}"
+    upstream.on("/props", whole({"chat_template": template}))
     model = model_at(upstream)
-    assert "tools" in (await model.describe()).capabilities
+    assert (await model.describe()).capabilities == ("completion", "tools", "thinking")
     await model.close()
 
 

@@ -39,7 +39,7 @@ async def test_the_back_end_is_told_with_the_reason(tmp_path: Path) -> None:
 
 
 async def test_nothing_of_a_manifest_is_silently_ignored(tmp_path: Path) -> None:
-    manifest = DEMO + "[budget]\ncalls_per_turn = 3\n"
+    manifest = DEMO + "[budget]\ntokens_per_session = 3\n"
     _, said = await opened(tmp_path, manifest)
     assert any("budget" in sentence for sentence in said)
 

@@ -213,3 +213,21 @@ async def test_the_longest_unused_go_when_they_take_too_many_bytes(
     clock.epoch -= 10  # somebody sets the clock back: what was just written still stays
     await sessions.save("e", (Message(role="user", content="x" * 1000),))
     assert rows(tmp_path) == ["d", "e"]
+
+
+async def test_a_file_from_before_sessions_told_their_age_is_read_and_written(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "agents").mkdir()
+    with closing(sqlite3.connect(tmp_path / "agents" / "otto.db")) as db:
+        db.execute("create table session (id text primary key, used_at real, messages blob)")
+        db.execute("insert into session values ('a', 1800000000.0, '[]')")
+        db.commit()
+    sessions = store(tmp_path)
+    old = await sessions.about("a")
+    await sessions.save("a", TALK)
+    new = await sessions.about("a")
+    assert old is not None
+    assert new is not None
+    assert (old.created_at, old.messages, new.messages) == (old.used_at, 0, 2)
+    sessions.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from atoll.adapters.chat_template import abilities
 from atoll.adapters.gguf import read_gguf
 from atoll.adapters.host import POLL, Host, host_socket
 from atoll.adapters.openai import OpenAIModel
@@ -144,11 +145,10 @@ def _suited(request: ModelRequest, info: ModelInfo) -> ModelRequest:
 
 def _info(gguf: Path, model: str) -> ModelInfo:
     file = read_gguf(gguf)
-    tools = "tools" in file.chat_template
     return ModelInfo(
         backend="local",
         model=model,
-        capabilities=("completion", "tools") if tools else ("completion",),
+        capabilities=abilities(file.chat_template),
         architecture=file.architecture,
         context_length=slots_of(file).context,
         embedding_length=file.embedding_length,

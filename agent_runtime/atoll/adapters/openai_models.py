@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from atoll.adapters.chat_template import abilities
 from atoll.adapters.lenient_json import decoded
 from atoll.adapters.peer import Peer
 from atoll.adapters.upstream import Upstream
@@ -78,21 +79,19 @@ async def _capabilities(peer: Peer, found: Listed) -> tuple[Capability, ...]:
     """
     if EMBEDS in found.id.lower():
         return ("embedding",)
-    if found.supported_parameters is not None:
-        tools = "tools" in found.supported_parameters
-    else:
-        tools = found.owned_by != LLAMA_CPP or await _template_has_tools(peer)
+    if found.supported_parameters is None and found.owned_by == LLAMA_CPP:
+        return abilities(await _template(peer))
+    tools = found.supported_parameters is None or "tools" in found.supported_parameters
     return ("completion", "tools") if tools else ("completion",)
 
 
-async def _template_has_tools(peer: Peer) -> bool:
-    """llama.cpp can call tools when the chat template mentions them; /props is beside /v1."""
+async def _template(peer: Peer) -> str:
+    """llama.cpp's chat template, "" when it does not tell; /props is beside /v1."""
     root = Upstream(msgspec.structs.replace(peer, url=peer.url.removesuffix("/v1")))
     try:
         raw = await root.fetch("GET", "/props")
-        template = decoded(PROPS, raw, peer.where).chat_template
+        return decoded(PROPS, raw, peer.where).chat_template or ""
     except UpstreamError:
-        return False
+        return ""
     finally:
         await root.close()
-    return "tools" in (template or "")

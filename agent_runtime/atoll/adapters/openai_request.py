@@ -1,5 +1,6 @@
 """A ModelRequest in the words of /v1/chat/completions and /v1/completions."""
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -125,7 +126,7 @@ def _message(message: Message, calls: tuple[Call, ...], open_calls: list[Call]) 
     if calls:
         body |= {"content": message.content or None, "tool_calls": [_call(call) for call in calls]}
     if message.role == "tool":
-        body["tool_call_id"] = _answered(message, open_calls)
+        body["tool_call_id"] = _short(_answered(message, open_calls))
     return body
 
 
@@ -143,7 +144,16 @@ def _answered(message: Message, open_calls: list[Call]) -> str:
 def _call(call: Call) -> JsonObject:
     arguments = msgspec.json.encode(call.arguments).decode()
     function: JsonObject = {"name": call.name, "arguments": arguments}
-    return {"id": call.id, "type": "function", "function": function}
+    return {"id": _short(call.id), "type": "function", "function": function}
+
+
+def _short(call_id: str) -> str:
+    """An id that every server takes: Mistral's chat templates refuse all but nine of [a-zA-Z0-9].
+
+    A client's ids mean nothing to a server, which has no memory of them; only
+    that a call and its result have the same one.
+    """
+    return hashlib.sha256(call_id.encode()).hexdigest()[:9]
 
 
 def _content(message: Message) -> JsonValue:

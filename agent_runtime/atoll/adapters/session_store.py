@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from atoll.errors import AgentError, TooLarge
-from atoll.ports import Clock
+from atoll.ports import Clock, SessionInfo
 from atoll.wire.messages import Message
 
 MAX_SESSIONS = 1000
@@ -35,10 +35,19 @@ _SCHEMA = """
 create table if not exists session (
     id text primary key,
     used_at real not null,
-    messages blob not null
+    messages blob not null,
+    created_at real not null default 0,
+    length integer not null default 0
 ) without rowid;
 create index if not exists session_used_at on session (used_at);
 """
+_LATER = {"created_at": "real not null default 0", "length": "integer not null default 0"}
+"""Columns that the first files did not have; `length` counts messages."""
+_STORE = """
+insert into session (id, used_at, messages, created_at, length) values (?1, ?2, ?3, ?2, ?4)
+on conflict (id) do update set used_at = ?2, messages = ?3, length = ?4
+"""
+_ABOUT = "select id, created_at, used_at, length from session where used_at > ?"
 _SHRINK = """
 delete from session where id in (
     select id from (
@@ -94,7 +103,27 @@ class SqliteSessions:
         encoded = _ENCODER.encode(tuple(messages))
         if len(encoded) > MAX_SESSION_BYTES:
             raise TooLarge(f"a conversation over {MAX_SESSION_BYTES} bytes is not kept")
-        await self._run(lambda db: self._store(db, session_id, encoded))
+        await self._run(lambda db: self._store(db, session_id, encoded, len(messages)))
+
+    async def about(self, session_id: str) -> SessionInfo | None:
+        """What is known of a live session, or None."""
+        found = (self._expired_before(), session_id)
+        query = f"{_ABOUT} and id = ?"
+        row = await self._run_if_kept(lambda db: db.execute(query, found).fetchone())
+        return None if row is None else _info(row)
+
+    async def listed(self) -> tuple[SessionInfo, ...]:
+        """Every live session, the last used first."""
+        alive = (self._expired_before(),)
+        query = f"{_ABOUT} order by used_at desc, id"
+        rows = await self._run_if_kept(lambda db: db.execute(query, alive).fetchall())
+        return tuple(_info(row) for row in rows or ())
+
+    async def delete(self, session_id: str) -> bool:
+        """Forget a session; False when there is no such live one."""
+        found = (session_id, self._expired_before())
+        query = "delete from session where id = ? and used_at > ?"
+        return bool(await self._run_if_kept(lambda db: db.execute(query, found).rowcount))
 
     async def count(self) -> int:
         """How many sessions are alive."""
@@ -139,6 +168,7 @@ class SqliteSessions:
             _unless_busy(lambda: db.execute("pragma journal_mode = wal"))
             db.execute("pragma synchronous = normal")
             db.executescript(_SCHEMA)
+            _add_later_columns(db)
             _unless_busy(lambda: self._sweep(db))
         except sqlite3.Error:
             db.close()
@@ -149,11 +179,10 @@ class SqliteSessions:
         if self._db is not None:
             self._db.close()
 
-    def _store(self, db: sqlite3.Connection, session_id: str, encoded: bytes) -> None:
+    def _store(self, db: sqlite3.Connection, session_id: str, encoded: bytes, length: int) -> None:
         db.execute("begin immediate")
         with db:  # commits, or takes it all back
-            values = (session_id, self._clock.now(), encoded)
-            db.execute("insert or replace into session values (?, ?, ?)", values)
+            db.execute(_STORE, (session_id, self._clock.now(), encoded, length))
             self._sweep(db)
             db.execute(_SHRINK, (session_id, MAX_SESSIONS, MAX_BYTES))
 
@@ -174,6 +203,26 @@ class SqliteSessions:
 
     def _expired_before(self) -> float:
         return self._clock.now() - self._timeout
+
+
+def _add_later_columns(db: sqlite3.Connection) -> None:
+    if not _missing(db):
+        return
+    db.execute("begin immediate")
+    with db:  # another process may have done it by now
+        for name in _missing(db):
+            db.execute(f"alter table session add column {name} {_LATER[name]}")
+
+
+def _missing(db: sqlite3.Connection) -> set[str]:
+    there = {str(column[1]) for column in db.execute("pragma table_info(session)")}
+    return _LATER.keys() - there
+
+
+def _info(row: tuple[str, float, float, int]) -> SessionInfo:
+    session_id, created_at, used_at, length = row
+    made = created_at or used_at  # of a file from before there was the column
+    return SessionInfo(id=session_id, created_at=made, used_at=used_at, messages=length)
 
 
 def _unless_busy(work: Callable[[], object]) -> None:

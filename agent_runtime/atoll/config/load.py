@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from atoll.config.document import Document, Fault, is_there, parse_json, parse_toml, read_file
+from atoll.config.environ import filled
 from atoll.config.legacy import lifted, mcp_document, old_keys
 from atoll.config.manifest import Manifest
 from atoll.config.positions import Path
@@ -38,7 +39,7 @@ def load_manifest(path: FilePath, environ: Mapping[str, str]) -> Loaded:
     data = read_file(path, path.name)
     read = _agent_json if path.suffix == ".json" else _agent_toml
     found = read(path, data, environ)
-    manifest = msgspec.convert(found.data, Manifest)
+    manifest = filled(msgspec.convert(found.data, Manifest), found.given, environ)
     return Loaded(
         manifest=manifest,
         path=path,

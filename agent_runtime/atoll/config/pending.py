@@ -6,7 +6,7 @@ from atoll.config.manifest import Manifest
 
 Value = str | float | bool | None
 
-_TABLES = ("sub_agents", "sandbox", "budget", "dependencies")
+_TABLES = ("sub_agents", "sandbox", "dependencies")
 _LATER = "is set; this release does not act on it yet"
 
 
@@ -29,9 +29,7 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     resources, deployment = manifest.resources, manifest.deployment
     return {
         "tools.execute_code": (manifest.tools.execute_code, False),
-        "loop.planning_interval": (manifest.loop.planning_interval, 0),
-        "session.concurrency": (manifest.session.concurrency, "enqueue"),
-        "server.on_disconnect": (manifest.server.on_disconnect, "cancel"),
+        "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),

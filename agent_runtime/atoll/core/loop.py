@@ -5,6 +5,8 @@ performs the actions and comes back with observations; nothing here waits,
 reads a clock or talks to anybody.
 
 A turn, numbered as in the code:
+0. With tools and a planning interval: before its steps 0, N, 2N, ... the model writes a
+   plan, or a new one, which is announced and stands behind the conversation from then on.
 1. Without tools: ask once, the answer is the end.
 2. Tools and a model that calls them natively: ask with the tools.
    2a. No call: that was the answer (with a `format`: ask again, held to it).
@@ -25,10 +27,10 @@ from msgspec import Struct
 
 from atoll.core.decide import decide_messages, decide_schema, decided, informed, shortlist
 from atoll.core.lenient import calls_in_text
-from atoll.core.prompt import LAST_ANSWER, last_question
+from atoll.core.prompt import LAST_ANSWER, last_question, plan_messages, planned
 from atoll.wire.messages import Call, Format, Message, ToolSpec
 
-Purpose = Literal["answer", "decide", "last"]
+Purpose = Literal["plan", "answer", "decide", "last"]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     format: Format = None
     max_steps: int = 10
     force_answer: bool = True
+    planning_interval: int = 0
+    """Steps between two plans; 0 is none."""
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
@@ -56,6 +60,10 @@ class State(Struct, frozen=True, kw_only=True):
     step_index: int = 0
     calls_made: tuple[Call, ...] = ()
     exhausted: bool = False
+    written: str = ""
+    """The plan that holds."""
+    planned_at: int = -1
+    """The step before which it was written."""
 
 
 class Replied(Struct, frozen=True):
@@ -73,7 +81,11 @@ class ToolsRan(Struct, frozen=True):
     results: tuple[str, ...]
 
 
-Observation = Replied | ToolsRan
+class Announced(Struct, frozen=True):
+    """The plan of an Announce has been told."""
+
+
+Observation = Replied | ToolsRan | Announced
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -85,12 +97,21 @@ class Ask(Struct, frozen=True, kw_only=True):
     visible: bool = True
     exact: bool = False
     """Sample without chance: a decision, not prose."""
+    counts: bool = True
+    """Whether this is a step; writing a plan is none."""
 
 
 class RunTools(Struct, frozen=True):
     """Run the agent's own tools."""
 
     calls: tuple[Call, ...]
+
+
+class Announce(Struct, frozen=True):
+    """Tell the plan; `updated` is the new one when there was one before."""
+
+    plan: str
+    updated: str = ""
 
 
 class HandOver(Struct, frozen=True):
@@ -108,7 +129,7 @@ class Finish(Struct, frozen=True):
     completed: bool = True
 
 
-Action = Ask | RunTools | HandOver | Finish
+Action = Ask | RunTools | Announce | HandOver | Finish
 
 
 def begin(plan: Plan, messages: Sequence[Message]) -> tuple[State, Action]:
@@ -123,6 +144,8 @@ def step(state: State, observation: Observation) -> tuple[State, Action]:
             return _after_reply(state, observation)
         case ToolsRan():
             return _after_tools(state, observation)
+        case Announced():
+            return _next_ask(state)
         case _:
             assert_never(observation)
 
@@ -131,18 +154,28 @@ def _next_ask(state: State) -> tuple[State, Action]:
     plan = state.plan
     if not plan.tools:  # 1
         return _answer(state)
+    if _is_to_plan(state):  # 0
+        messages = plan_messages(state.messages, state.written)
+        ask = Ask(messages=messages, visible=False, counts=False)
+        return msgspec.structs.replace(state, asked="plan", planned_at=state.step_index), ask
+    messages = planned(state.messages, state.written)
     if plan.native:  # 2
         hidden = plan.format is not None
-        ask = Ask(messages=state.messages, tools=plan.tools, visible=not hidden)
+        ask = Ask(messages=messages, tools=plan.tools, visible=not hidden)
         return msgspec.structs.replace(state, asked="answer"), ask
     tools = shortlist(last_question(state.messages), plan.tools)
     ask = Ask(  # 3
-        messages=decide_messages(state.messages, tools),
+        messages=decide_messages(messages, tools),
         format=decide_schema(tools),
         visible=False,
         exact=True,
     )
     return msgspec.structs.replace(state, asked="decide"), ask
+
+
+def _is_to_plan(state: State) -> bool:
+    every = state.plan.planning_interval
+    return bool(every) and state.step_index % every == 0 and state.planned_at != state.step_index
 
 
 def _answer(state: State) -> tuple[State, Action]:
@@ -152,6 +185,8 @@ def _answer(state: State) -> tuple[State, Action]:
 
 def _after_reply(state: State, reply: Replied) -> tuple[State, Action]:
     match state.asked:
+        case "plan":
+            return _after_plan(state, reply.text.strip())
         case "last":
             return state, Finish(reply.text, reply.reason, completed=not state.exhausted)
         case "answer":
@@ -160,6 +195,13 @@ def _after_reply(state: State, reply: Replied) -> tuple[State, Action]:
             return _after_decision(state, reply)
         case _:
             assert_never(state.asked)
+
+
+def _after_plan(state: State, text: str) -> tuple[State, Action]:
+    if not text:  # a model that has no plan goes on without
+        return _next_ask(state)
+    old, state = state.written, msgspec.structs.replace(state, written=text)
+    return state, Announce(old, text) if old else Announce(text)
 
 
 def _after_native(state: State, reply: Replied) -> tuple[State, Action]:

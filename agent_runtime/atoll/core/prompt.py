@@ -18,6 +18,16 @@ LAST_ANSWER = (
 )
 
 
+PLAN = (
+    "Before you act: write a short plan, in numbered steps, of how to answer the last message "
+    "with the tools that you have. Write the plan only."
+)
+NEW_PLAN = (
+    "Look at what has come of your plan so far, and write it anew, in short numbered steps, "
+    "for what is left to do. Write the plan only."
+)
+
+
 def conversation(system_prompt: str, messages: Sequence[Message]) -> tuple[Message, ...]:
     """All messages for the model: one system message in front, when there is anything to say."""
     own = (system_prompt,) if system_prompt else ()
@@ -27,6 +37,18 @@ def conversation(system_prompt: str, messages: Sequence[Message]) -> tuple[Messa
     texts = own + tuple(m.content for m in messages[:leading] if m.content)
     head = (Message(role="system", content="\n\n".join(texts)),) if texts else ()
     return head + tuple(messages[leading:])
+
+
+def plan_messages(messages: Sequence[Message], written: str) -> tuple[Message, ...]:
+    """The conversation with the wish for a plan, or for a new one after the one `written`."""
+    wish = Message(role="system", content=NEW_PLAN if written else PLAN)
+    return (*planned(messages, written), wish)
+
+
+def planned(messages: Sequence[Message], written: str) -> tuple[Message, ...]:
+    """The conversation with the plan behind it, where there is one."""
+    note = (Message(role="system", content=f"Your plan:\n{written}"),) if written else ()
+    return (*messages, *note)
 
 
 def last_question(messages: Sequence[Message]) -> str:

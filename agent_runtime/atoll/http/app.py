@@ -15,6 +15,9 @@ from atoll.http.faults import dialect_of, error_body, failure_of
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
+from atoll.http.kawai.routes import chat as kawai_chat
+from atoll.http.kawai.routes import stream
+from atoll.http.kawai.sessions import SESSIONS
 from atoll.http.ollama.embed import EMBED
 from atoll.http.ollama.library import LIBRARY
 from atoll.http.ollama.lists import ps, root, show, tags, version
@@ -61,6 +64,7 @@ def agent_routes() -> Litestar:
         [
             *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
             *(models, model, completions, text_completions, embeddings, responses, messages),
+            *(kawai_chat, stream, *SESSIONS),
             *(health, ready, sessions, cleanup, *ABSENT),
         ],
         exception_handlers={HTTPException: _rejected, Exception: _failed},
@@ -87,7 +91,7 @@ def guarded(
         allowed_origins=server.allowed_origins,
         exempt_content_type=ANY_CONTENT_TYPE,
     )
-    app = HeadAsGet(routes)
+    app = HeadAsGet(routes, spared=lambda path: path == "/stream")  # its GET runs a turn
     # Inside the Guard: a browser's preflight carries no token.
     return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
 

@@ -42,33 +42,33 @@ async def send_answer(
 async def while_connected(receive: Receive, work: Awaitable[None]) -> None:
     """Await `work`, cancelling it when the client hangs up; returns quietly then.
 
-    The request's body must have been read. Cancelling the turn is what ends the
-    generation at the model (row C14 of ollama-api.md).
+    The request's body must have been read. This is what ends the generation at the model
+    (row C14 of ollama-api.md). The work stays in this task: another would cost too much.
     """
-    worker = asyncio.ensure_future(work)
+    task = asyncio.current_task()
+    assert task is not None
+    before, is_lost = task.cancelling(), False
+
+    def hang_up(watcher: asyncio.Future[None]) -> None:
+        nonlocal is_lost
+        if not watcher.cancelled():
+            is_lost = task.cancel()
+
     watcher = asyncio.ensure_future(_hung_up(receive))
+    watcher.add_done_callback(hang_up)
     try:
-        await asyncio.wait((worker, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if worker.done():
-            worker.result()
+        await work
+    except asyncio.CancelledError:
+        if not is_lost or task.uncancel() > before:
+            raise
     finally:
+        watcher.remove_done_callback(hang_up)
         watcher.cancel()
-        await _ended(worker)
 
 
 async def _hung_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _ended(worker: asyncio.Future[None]) -> None:
-    """Cancel `worker` if it still runs and wait until it has cleaned up."""
-    if worker.done():
-        return
-    worker.cancel()
-    await asyncio.wait((worker,))
-    if not worker.cancelled():
-        worker.exception()  # nobody is left to be told; looked at, so that asyncio does not log it
 
 
 def require_post(scope: Scope) -> None:

@@ -8,6 +8,7 @@ a loopback bind. Litestar's own check is not usable (attacks.md section 0).
 import ipaddress
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from atoll.config.loopback import is_loopback
@@ -43,8 +44,7 @@ def host_allowed(name: str, *, bind_host: str, machine: str, allowed: Sequence[s
         return True
     if any(name == host_name(entry) for entry in allowed):
         return True
-    address = _address(name)
-    return address is not None and (address.is_loopback or address.is_private)
+    return _is_private(name)
 
 
 def judge_origin(
@@ -63,8 +63,11 @@ def judge_origin(
     return "refused"
 
 
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+@lru_cache(maxsize=256)
+def _is_private(name: str) -> bool:
+    """Asked for every request, mostly about the same one."""
     try:
-        return ipaddress.ip_address(name)
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return None
+        return False
+    return address.is_loopback or address.is_private

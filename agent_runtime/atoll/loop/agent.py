@@ -13,7 +13,9 @@ from atoll.config.names import same_model, slug_of, without_tag
 from atoll.core.vectors import fitted
 from atoll.errors import AtollError
 from atoll.loop.admission import Admission
+from atoll.loop.conversations import Conversations, Rules
 from atoll.loop.runner import Runner
+from atoll.loop.session_turn import Ground
 from atoll.ports import (
     Backend,
     Clock,
@@ -82,6 +84,8 @@ class Agent:
         self._info: ModelInfo | None = None
         self._look: asyncio.Task[Health] | None = None
         self._looked_at = 0
+        ground = Ground(self.slug, self.turn, self.describe, sessions)
+        self.conversations = Conversations(ground, _rules(identity.manifest), clock.now)
 
     @property
     def manifest(self) -> Manifest:
@@ -200,9 +204,18 @@ class Agent:
         """Give up the model's connections, the tools' and the session store."""
         if self._look is not None:
             self._look.cancel()
+        await self.conversations.close()
         await self._toolbox.close()
         await self._model.close()
         self.sessions.close()
+
+
+def _rules(manifest: Manifest) -> Rules:
+    return Rules(
+        concurrency=manifest.session.concurrency,
+        on_disconnect=manifest.server.on_disconnect,
+        waiting=manifest.resources.max_queue,
+    )
 
 
 def new_instance_id() -> str:

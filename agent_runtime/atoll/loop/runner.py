@@ -10,8 +10,11 @@ from contextlib import aclosing
 import msgspec
 
 from atoll.config.manifest import Manifest
+from atoll.core.budget import Spent, check
 from atoll.core.loop import (
     Action,
+    Announce,
+    Announced,
     Ask,
     Finish,
     HandOver,
@@ -31,6 +34,7 @@ from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Outcome, Toolbox
 from atoll.wire.events import (
     Event,
     Failure,
+    Planning,
     RunEnd,
     RunStart,
     StepStart,
@@ -40,7 +44,7 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
-from atoll.wire.messages import Call, Usage
+from atoll.wire.messages import Call, Options, Usage
 from atoll.wire.turn import TurnRequest
 
 MAX_STEPS = 10
@@ -72,6 +76,7 @@ class Runner:
         self._usage = Usage()
         self._steps = 0
         self._held: Token | None = None
+        self._calls = 0
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """The turn's events; the last one is always a RunEnd or a Failure."""
@@ -93,20 +98,29 @@ class Runner:
         for sentence in self._toolbox.warnings:
             yield Warning(sentence)
         state, action = self._begin()
-        while isinstance(action, Ask | RunTools):
+        while isinstance(action, Ask | RunTools | Announce):
             observation: Observation
             if isinstance(action, Ask):
-                yield StepStart(self._steps)
+                if action.counts:
+                    yield StepStart(self._steps)
                 call = ModelCall(self._clock, action)
                 async with aclosing(self._model.stream(self._model_request(action))) as chunks:
                     async for chunk in chunks:
                         if (shown := call.take(chunk)) is not None:
                             yield shown
+                        if self._has_deadline:
+                            self._check_budget()
+                self._steps += action.counts
                 observation = self._note(call)
                 if observation.calls and self._held and self._held.text:  # said before it called
                     yield self._held
                     self._held = None
+            elif isinstance(action, Announce):
+                yield Planning(action.plan, action.updated)
+                observation = Announced()
             else:
+                self._calls += len(action.calls)
+                self._check_budget()
                 for made in action.calls:
                     yield ToolCall(made.id, made.name, made.arguments)
                 outcomes = await self._outcomes(action.calls)
@@ -114,8 +128,28 @@ class Runner:
                     yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
                 observation = ToolsRan(action.calls, tuple(o.text for o in outcomes))
             state, action = step(state, observation)
+            if isinstance(action, Ask):  # what is answered already is not taken back
+                self._check_budget()
         for event in self._last(action):
             yield event
+
+    def _within_budget(self, options: Options) -> Options:
+        """An answer may not be longer than what is left of the turn's tokens."""
+        most = self._manifest.budget.tokens_per_turn
+        if most is None:
+            return options
+        left = max(1, most - self._usage.prompt_tokens - self._usage.completion_tokens)
+        return msgspec.structs.replace(options, max_tokens=min(left, options.max_tokens or left))
+
+    @property
+    def _has_deadline(self) -> bool:
+        return self._manifest.budget.seconds_per_turn is not None
+
+    def _check_budget(self) -> None:
+        used, seconds = self._usage, (self._clock.monotonic_ns() - self._began) / 1e9
+        tokens = used.prompt_tokens + used.completion_tokens
+        spent = Spent(tokens=tokens, calls=self._calls, seconds=seconds)
+        check(self._manifest.budget, spent)
 
     def _begin(self) -> tuple[State, Action]:
         if self._request.raw_prompt is not None:
@@ -135,12 +169,13 @@ class Runner:
             native="tools" in self._info.capabilities,
             format=self._request.format,
             max_steps=self._request.max_steps or self._manifest.loop.max_steps or MAX_STEPS,
+            planning_interval=self._manifest.loop.planning_interval,
             force_answer=self._request.force_answer,
         )
 
     def _model_request(self, ask: Ask) -> ModelRequest:
         asked = self._request
-        options = self._options
+        options = self._within_budget(self._options)
         if ask.exact:
             options = msgspec.structs.replace(
                 options, temperature=0.0, max_tokens=DECISION_TOKENS, repeat_penalty=1.0
@@ -159,7 +194,6 @@ class Runner:
         )
 
     def _note(self, call: ModelCall) -> Replied:
-        self._steps += 1
         self._usage += call.usage
         self._held = call.held
         return call.reply

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-ALLOWED = frozenset(
+from atoll.config.environ import VARIABLES
+
+ALLOWED = VARIABLES | frozenset(
     {
         "HOME",
         "LANG",

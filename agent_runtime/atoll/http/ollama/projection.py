@@ -5,6 +5,8 @@ in a chunk of their own with done false, metrics in the last line. What the
 agent does for itself (its own tools, plans, warnings) has no line.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TypeVar, assert_never
@@ -43,6 +45,7 @@ MOST_TEXT = 1024 * 1024
 """Characters of one line. Escaped each may take 6 bytes, and Go's client reads 8 MiB at most."""
 
 encode = msgspec.json.Encoder().encode
+_CALL_ID = re.compile(r"call_[a-z0-9]{8}")
 
 
 class ChatProjection:
@@ -178,4 +181,15 @@ def _finished(chunk: C, end: RunEnd) -> C:
 
 
 def _tool_call(event: ToolCall, index: int) -> ToolCallOut:
-    return ToolCallOut(event.call_id, FunctionOut(index, event.name, event.arguments))
+    call_id = _own_form(event.call_id)
+    return ToolCallOut(call_id, FunctionOut(index, event.name, event.arguments))
+
+
+def _own_form(call_id: str) -> str:
+    """`call_` and 8 of [a-z0-9], the only form that Ollama gives (ollama-api.md 1.2).
+
+    Servers behind us have others: llama.cpp 32 letters of both cases, vLLM a UUID.
+    """
+    if _CALL_ID.fullmatch(call_id):
+        return call_id
+    return f"call_{hashlib.sha256(call_id.encode()).hexdigest()[:8]}"

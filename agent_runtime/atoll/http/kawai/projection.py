@@ -1,0 +1,125 @@
+"""A turn as Kawai's stream of events, and as the one answer of `POST /chat`. Pure.
+
+The stream holds nothing but `data:` lines and blank ones: the page's own client
+breaks on anything else, on ids too, so those are only for who asks for them.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import assert_never
+
+import msgspec
+
+from atoll.http.faults import INTERNAL, TurnFailed
+from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent, TrajectoryStep
+from atoll.http.sse import sse
+from atoll.wire.events import (
+    Event,
+    Failure,
+    Planning,
+    Reasoning,
+    RunEnd,
+    RunStart,
+    StepStart,
+    Token,
+    ToolCall,
+    ToolResult,
+    Warning,
+)
+from atoll.wire.json import JsonValue
+
+Data = dict[str, JsonValue]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class KawaiProjection:
+    """Writes `/stream`; thinking that comes in pieces is one event, before what follows it."""
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+        self._thought: list[str] = []
+
+    def events(self, event: Event, at: float) -> bytes:
+        """What one event of that time (seconds since the epoch) adds to the stream, or b""."""
+        if isinstance(event, Reasoning):
+            self._thought.append(event.text)
+            return b""
+        stamp = datetime.fromtimestamp(at, UTC).isoformat()
+        told = (StreamEvent(kind, data, stamp) for kind, data in self._told(event))
+        return b"".join(sse(_encode(one)) for one in told)
+
+    def _told(self, event: Event) -> Iterator[tuple[Kind, Data]]:
+        if thought := "".join(self._thought):
+            self._thought = []
+            yield "reasoning", {"reasoning": thought}
+        match event:
+            case RunStart():
+                about: Data = {"prompt": event.prompt, "model": event.model}
+                yield "run_start", about | {"session_id": self._session_id}
+            case StepStart():
+                yield "step_start", {"step_index": event.step_index}
+            case ToolCall():
+                yield "tool_call", {"tool_name": event.name, "tool_arguments": event.arguments}
+            case ToolResult():
+                yield "tool_result", {"tool_name": event.name, "tool_result": _parsed(event.result)}
+            case Planning():
+                yield "planning", {"plan": event.plan, "updated_plan": event.updated_plan}
+            case Warning():
+                yield "warning", {"message": event.message}
+            case RunEnd():
+                yield "run_end", {"answer": event.answer, "session_id": self._session_id}
+            case Failure():
+                yield "error", {"error": event.message, "code": event.code, "who": event.who}
+            case Token() | Reasoning():
+                pass
+            case _:
+                assert_never(event)
+
+
+def answer_of(events: Sequence[Event], session_id: str, history_turns: int) -> ChatAnswer:
+    """The whole turn; raises TurnFailed when it did."""
+    end = events[-1] if events else INTERNAL
+    if isinstance(end, Failure):
+        raise TurnFailed(end)
+    if not isinstance(end, RunEnd):
+        raise TurnFailed(INTERNAL)
+    plans = [event.updated_plan or event.plan for event in events if isinstance(event, Planning)]
+    return ChatAnswer(
+        answer=end.answer,
+        response=end.answer,
+        assistant_response=end.answer,
+        session_id=session_id,
+        steps=end.steps,
+        completed=end.completed,
+        plan=plans[-1] if plans else None,
+        trajectory=trajectory_of(events),
+        history_turns=history_turns,
+    )
+
+
+def trajectory_of(events: Sequence[Event]) -> tuple[TrajectoryStep, ...]:
+    """The agent's tool calls in their order, each with the thinking before it and its result."""
+    results = {event.call_id: event.result for event in events if isinstance(event, ToolResult)}
+    steps: list[TrajectoryStep] = []
+    thought: list[str] = []
+    for event in events:
+        if isinstance(event, Reasoning):
+            thought.append(event.text)
+        elif isinstance(event, ToolCall):
+            result = results.get(event.call_id, "")
+            told = "".join(thought)
+            steps.append(
+                TrajectoryStep(len(steps), told, event.name, event.arguments, result, result)
+            )
+            thought = []
+    return tuple(steps)
+
+
+def _parsed(result: str) -> JsonValue:
+    """A tool's result as JSON where it is some, as Kawai does."""
+    try:
+        value: JsonValue = msgspec.json.decode(result)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return result
+    return value

@@ -1,0 +1,72 @@
+"""`/sessions`: what is remembered; asking never makes a session live longer (KW5)."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from litestar import Request, delete, get
+from litestar.datastructures import State
+from litestar.params import Parameter
+
+from atoll.errors import NotFound
+from atoll.http.access import agent_of
+from atoll.http.kawai.wire import Deleted, Exported, ExportedMessage, SessionAnswer, SessionList
+from atoll.loop.conversations import checked
+from atoll.ports import SessionInfo
+
+AnyRequest = Request[object, object, State]
+SessionId = Annotated[str, Parameter(description="As the client chose it, or was told")]
+
+
+@get("/sessions")
+async def session_list(request: AnyRequest) -> SessionList:
+    """Every live session."""
+    listed = await agent_of(request.app).sessions.listed()
+    return SessionList(tuple(map(_answer, listed)), len(listed))
+
+
+@get("/sessions/{session_id:str}")
+async def session(request: AnyRequest, session_id: SessionId) -> SessionAnswer:
+    """One session."""
+    info = await agent_of(request.app).sessions.about(checked(session_id))
+    if info is None:
+        raise _unknown(session_id)
+    return _answer(info)
+
+
+@get("/sessions/{session_id:str}/export")
+async def session_export(request: AnyRequest, session_id: SessionId) -> Exported:
+    """Every word of it."""
+    messages = await agent_of(request.app).sessions.load(checked(session_id))
+    if messages is None:
+        raise _unknown(session_id)
+    told = tuple(ExportedMessage(message.role, message.content) for message in messages)
+    return Exported(session_id, told)
+
+
+@delete("/sessions/{session_id:str}", status_code=200)
+async def session_delete(request: AnyRequest, session_id: SessionId) -> Deleted:
+    """Forget it, and end the turn that it may have under way."""
+    agent = agent_of(request.app)
+    live = agent.conversations.latest(checked(session_id))
+    if live is not None and not live.is_over:
+        live.cancel()
+        await live.ended()
+    elif await agent.sessions.about(session_id) is None:
+        raise _unknown(session_id)
+    await agent.sessions.delete(session_id)
+    return Deleted(session_id, deleted=True)
+
+
+SESSIONS = (session_list, session, session_export, session_delete)
+
+
+def _unknown(session_id: str) -> NotFound:
+    return NotFound(f"no session {session_id!r}: it was never there, or it has expired")
+
+
+def _answer(info: SessionInfo) -> SessionAnswer:
+    return SessionAnswer(info.id, _rfc3339(info.created_at), _rfc3339(info.used_at), info.messages)
+
+
+def _rfc3339(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()

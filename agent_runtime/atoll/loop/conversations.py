@@ -1,0 +1,99 @@
+"""The sessions of an agent that have a turn under way: one turn at a time in each."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable
+from typing import Literal, assert_never
+
+from msgspec import Struct
+
+from atoll.errors import Busy, ClientError
+from atoll.loop.live_turn import LiveTurn, OnDisconnect
+from atoll.loop.session_turn import Asked, Ground, SessionTurn
+
+REJOIN = 60.0
+"""Seconds for which a turn that is over can be read again."""
+_SESSION_ID = re.compile(r"[A-Za-z0-9_.:@=+~-]{1,128}")
+_TAKEN = frozenset((".", "..", "state"))
+
+
+class SessionBusy(ClientError):
+    """A turn of the session is under way, and its agent takes no second one."""
+
+    code = "session_busy"
+    status = 409
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What the manifest says; `waiting` is how many turns of one session may wait."""
+
+    concurrency: Literal["enqueue", "reject", "interrupt"] = "enqueue"
+    on_disconnect: OnDisconnect = "cancel"
+    waiting: int = 100
+
+
+class Conversations:
+    """Begins turns, and finds those again that run or ended within the last minute."""
+
+    def __init__(self, ground: Ground, rules: Rules, now: Callable[[], float]) -> None:
+        self._ground = ground
+        self._now = now
+        self._rules = rules
+        self._latest: dict[str, LiveTurn] = {}
+
+    def latest(self, session_id: str) -> LiveTurn | None:
+        """The newest turn of a session, None when there is none that could be followed."""
+        return self._latest.get(session_id)
+
+    def begin(self, asked: Asked) -> LiveTurn:
+        """Begin a turn, which waits for the one that its session has under way.
+
+        Raises ClientError for what is no id, SessionBusy or Busy when it would have to
+        wait and may not.
+        """
+        session_id = checked(asked.session_id) if asked.session_id else secrets.token_hex(16)
+        before = self._before(session_id)
+        depth = before.depth + 1 if before else 0
+        live = LiveTurn(session_id, self._rules.on_disconnect, self._now, depth)
+        self._latest[session_id] = live
+        turn = SessionTurn(self._ground, session_id, asked)
+        live.start(turn.events(before), then=self._is_over)
+        return live
+
+    async def close(self) -> None:
+        """End every turn; what it has said is kept in its session."""
+        for live in tuple(self._latest.values()):
+            live.cancel()
+            await live.ended()
+
+    def _before(self, session_id: str) -> LiveTurn | None:
+        """The turn that has to end first."""
+        before = self._latest.get(session_id)
+        if before is None or before.is_over:
+            return None
+        match self._rules.concurrency:
+            case "enqueue":
+                if before.depth >= self._rules.waiting:
+                    raise Busy(f"{before.depth} turns of session {session_id!r} wait already")
+            case "reject":
+                raise SessionBusy(f"session {session_id!r} has a turn under way; wait for its end")
+            case "interrupt":
+                before.cancel()
+            case _:
+                assert_never(self._rules.concurrency)
+        return before
+
+    def _is_over(self, live: LiveTurn) -> None:
+        asyncio.get_running_loop().call_later(REJOIN, self._forget, live)
+
+    def _forget(self, live: LiveTurn) -> None:
+        if self._latest.get(live.session_id) is live:
+            del self._latest[live.session_id]
+
+
+def checked(session_id: str) -> str:
+    """The id of a session; raises ClientError for one that could not stand in a path."""
+    if _SESSION_ID.fullmatch(session_id) is None or session_id in _TAKEN:
+        raise ClientError("a session id has 1 to 128 letters, digits and any of _ . : @ = + ~ -")
+    return session_id

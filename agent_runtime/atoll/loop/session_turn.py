@@ -1,0 +1,94 @@
+"""One turn of a session: what is remembered goes in, and is written before it is acknowledged."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from msgspec import Struct
+
+from atoll.core.history import fitted
+from atoll.errors import AtollError
+from atoll.loop.live_turn import LiveTurn
+from atoll.ports import ModelInfo, SessionStore
+from atoll.wire.events import Event, Failure, RunEnd, RunStart, Token, Warning
+from atoll.wire.messages import Message
+from atoll.wire.turn import TurnRequest
+
+Turn = Callable[[TurnRequest], AsyncGenerator[Event, None]]
+Describe = Callable[[], Awaitable[ModelInfo]]
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """One message to a session; without an id a new session is begun."""
+
+    message: str
+    session_id: str = ""
+    max_steps: int | None = None
+    force_answer: bool = True
+
+
+class Ground(Struct, frozen=True):
+    """What all turns of an agent stand on."""
+
+    model: str
+    turn: Turn
+    describe: Describe
+    store: SessionStore
+
+
+class SessionTurn:
+    """Made anew for each turn."""
+
+    def __init__(self, ground: Ground, session_id: str, asked: Asked) -> None:
+        self._ground = ground
+        self._session_id = session_id
+        self._asked = asked
+        self._known: tuple[Message, ...] = ()
+        self._said: list[str] = []
+
+    async def events(self, before: LiveTurn | None) -> AsyncGenerator[Event, None]:
+        """The turn's events, after `before`; a RunEnd comes when its answer is stored."""
+        try:
+            if before is not None:
+                await before.ended()
+            self._known = await self._ground.store.load(self._session_id) or ()
+            async with aclosing(self._answered()) as events:
+                async for event in events:
+                    yield event
+        except AtollError as error:
+            yield Failure(error.code, str(error), error.who, error.status)
+        except asyncio.CancelledError:
+            if self._said:  # a client has seen it
+                await self._remember("".join(self._said))
+            raise
+
+    async def _answered(self) -> AsyncGenerator[Event, None]:
+        context = (await self._ground.describe()).context_length
+        shown, left_out = fitted(self._with_question(), context)
+        async with aclosing(self._ground.turn(self._request(shown))) as events:
+            async for event in events:
+                if isinstance(event, Token):
+                    self._said.append(event.text)
+                elif isinstance(event, RunEnd):
+                    await self._remember(event.answer)
+                yield event
+                if left_out and isinstance(event, RunStart):
+                    yield Warning(
+                        f"the conversation does not fit into the model's context of {context}"
+                        f" tokens: its oldest {left_out} messages are not shown to it"
+                    )
+
+    def _request(self, messages: tuple[Message, ...]) -> TurnRequest:
+        return TurnRequest(
+            model=self._ground.model,
+            messages=messages,
+            max_steps=self._asked.max_steps,
+            force_answer=self._asked.force_answer,
+        )
+
+    def _with_question(self) -> tuple[Message, ...]:
+        return (*self._known, Message(role="user", content=self._asked.message))
+
+    async def _remember(self, answer: str) -> None:
+        said = Message(role="assistant", content=answer)
+        await self._ground.store.save(self._session_id, (*self._with_question(), said))
