@@ -8,6 +8,7 @@ with its pid at each start.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ MODES = {
     "foreign": "it answers calls under ids that nobody asked with",
     "broken": "its list of tools is none",
     "poisoned": "its tools are not what a model should see",
+    "shy": "it ends when it is asked what it does not know",
     "stays": "it leaves neither on the end of its stdin nor on SIGTERM",
 }
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}}
@@ -78,6 +80,8 @@ class Server:
                 time.sleep(60)
         elif method == "tools/call":
             self.called(id, params["name"], params.get("arguments") or {})
+        elif self.mode == "shy":
+            sys.exit(1)
         else:
             self.send(id=id, error={"code": -32601, "message": f"unknown method {method}"})
 
@@ -157,6 +161,8 @@ def main() -> None:
             while True:
                 sys.stderr.write("flood\n")
         break
+    if mode == "stays":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while mode == "hangs":
         time.sleep(60)
     Server(mode).serve()

@@ -9,14 +9,17 @@ from typing import Protocol, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, JSONRPCResponse
 
 from atoll.adapters.mcp.meter import Meter
 
 MOST_BYTES = 4 << 20
 """Of one message. A longer one ends the connection, or, over HTTP, the request."""
 ENDED = "the connection ended"
-MESSAGES_A_SECOND = 2_000
-"""More is a flood, which ends the connection."""
+MESSAGES_A_SECOND = 500
+"""Requests and notifications; more is a flood, which ends the connection."""
+ANSWERS_A_SECOND = 5_000
+"""The same for what claims to answer us."""
 
 Read = SessionMessage | Exception
 
@@ -54,14 +57,10 @@ class Link:
 
     def __init__(self) -> None:
         self.reason = ""
-        self._ended = False
+        self.over = False
+        """Whether nothing will come any more."""
         self.stirred = asyncio.Event()
         """Set when the tools should be looked at, or the connection is over."""
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._ended or bool(self.reason)
 
     def note(self, reason: str) -> None:
         """The connection is over; the first reason stays."""
@@ -70,7 +69,7 @@ class Link:
 
     def end(self) -> None:
         """The connection is over; what is raised, if anything is, says why."""
-        self._ended = True
+        self.over = True
         self.stirred.set()
 
 
@@ -90,13 +89,18 @@ async def watched(
 async def _pass_on(
     read: AsyncIterable[Read], inbox: MemoryObjectSendStream[Read], link: Link
 ) -> None:
-    meter = Meter(MESSAGES_A_SECOND)
+    answers, others = Meter(ANSWERS_A_SECOND), Meter(MESSAGES_A_SECOND)
     async with inbox:
         try:
             async for item in read:
-                if not meter.passes():
-                    return link.note(f"it sent over {MESSAGES_A_SECOND} messages in a second")
+                if not (answers if _is_answer(item) else others).passes():
+                    return link.note("it sent more messages in a second than anybody can use")
                 await inbox.send(item)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass
         return link.end()
+
+
+def _is_answer(item: Read) -> bool:
+    message = item.message if isinstance(item, SessionMessage) else None
+    return isinstance(message, JSONRPCResponse | JSONRPCError)

@@ -1,8 +1,9 @@
 """From `[mcp_servers]` to connected servers; the one door to this package."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import assert_never
 
@@ -11,7 +12,7 @@ from atoll.adapters.mcp.link import Link, Streams
 from atoll.adapters.mcp.over_http import sse, streamable
 from atoll.adapters.mcp.relay import Say
 from atoll.adapters.mcp.server import Connect, ToolServer
-from atoll.adapters.mcp.session import Session, opened
+from atoll.adapters.mcp.session import Era, opened
 from atoll.adapters.mcp.stdio import Command, run_server
 from atoll.adapters.mcp.toolbox import McpTools
 from atoll.config.manifest import Manifest, McpServer
@@ -41,17 +42,17 @@ async def open_mcp(
         for name, server in manifest.mcp_servers.items()
     ]
     tools = McpTools(servers, manifest.tools.allow)
-    await tools.start()
+    try:
+        await tools.start()
+    except asyncio.CancelledError:
+        await tools.close()
+        raise
     return tools
 
 
 def _connector(server: McpServer, folder: Path, environ: Mapping[str, str], say: Say) -> Connect:
-    @asynccontextmanager
-    async def connect(link: Link) -> AsyncGenerator[Session]:
-        async with opened(_transport(server, folder, environ, link, say), link) as session:
-            yield session
-
-    return connect
+    era = Era()
+    return lambda link: opened(_transport(server, folder, environ, link, say), link, era)
 
 
 def _transport(

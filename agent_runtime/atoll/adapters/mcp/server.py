@@ -26,8 +26,7 @@ LOOK_PAUSE = 1.0
 """Seconds between two looks however often it tells one."""
 RECONNECT_WAIT = 3.0
 """Seconds for which a call waits for a server that is being connected again."""
-
-CLOSE_STEP = 3.0
+CLOSE_STEP = 4.0
 """Seconds for one piece of a good-bye; a process is killed after less."""
 
 Connect = Callable[[Link], AbstractAsyncContextManager[Session]]
@@ -126,6 +125,8 @@ class ToolServer:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            if task.cancelled():  # not we, but the connection, in the middle of the call
+                raise Lost(ENDED) from None
             task.cancel()
             raise
 
@@ -172,8 +173,9 @@ class ToolServer:
             self._up.clear()
             self._trouble = trouble
             self._tell(f"does not work: {trouble}")
-            self._settled.set()
-            await asyncio.sleep(backoff.after(lived))
+            if pause := backoff.after(lived):  # the first try after a failure is still waited for
+                self._settled.set()
+            await asyncio.sleep(pause)
 
     async def _live(self) -> str:
         """One connection from its beginning to its end, and why it ended."""

@@ -20,10 +20,19 @@ from pydantic import ValidationError
 from atoll import __version__
 from atoll.adapters.mcp.link import Link, Streams, watched
 from atoll.adapters.mcp.offers import MOST_TOOLS
+from atoll.adapters.mcp.reasons import is_closed
 from atoll.wire.json import JsonObject
 
 PROBE = 3.0
 """Seconds that a server may take to say that it speaks the modern era."""
+
+
+class Era:
+    """What is remembered of a server from one connection to the next (protocols.md 2.4)."""
+
+    def __init__(self) -> None:
+        self.legacy = False
+        """Whether it ended when it was asked for the modern era: it is not asked again."""
 
 
 class Session:
@@ -60,7 +69,7 @@ class Session:
 
 @asynccontextmanager
 async def opened(
-    transport: AbstractAsyncContextManager[Streams], link: Link
+    transport: AbstractAsyncContextManager[Streams], link: Link, era: Era
 ) -> AsyncGenerator[Session]:
     """Connect and agree on an era; what can be raised is anything that the transport raises."""
 
@@ -78,22 +87,18 @@ async def opened(
             client_info=Implementation(name="atoll", version=__version__),
         ) as session,
     ):
-        await _agree(session)
+        await _agree(session, era)
         yield Session(session)
 
 
-async def _agree(session: ClientSession) -> None:
+async def _agree(session: ClientSession, era: Era) -> None:
     """The modern era if the server says so in time, else the legacy one (protocols.md 2.4).
 
     A modern server that was slow to start refuses the legacy opening; it is
     asked once more.
     """
-    try:
-        async with asyncio.timeout(PROBE):
-            await session.discover()
+    if not era.legacy and await _is_modern(session, era):
         return
-    except (TimeoutError, MCPError, ValidationError, RuntimeError):
-        pass  # no evidence of the modern era
     try:
         await session.initialize()
     except MCPError as refused:
@@ -101,3 +106,13 @@ async def _agree(session: ClientSession) -> None:
             await session.discover()
         except (MCPError, ValidationError, RuntimeError):
             raise refused from None
+
+
+async def _is_modern(session: ClientSession, era: Era) -> bool:
+    try:
+        async with asyncio.timeout(PROBE):
+            await session.discover()
+    except (TimeoutError, MCPError, ValidationError, RuntimeError) as error:
+        era.legacy = is_closed(error)
+        return False
+    return True

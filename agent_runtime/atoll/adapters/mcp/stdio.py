@@ -25,7 +25,7 @@ from atoll.adapters.mcp.link import MOST_BYTES, Link, Lost, Read, Streams
 from atoll.adapters.mcp.relay import Say, relay, shown
 
 GRACE = 1.0
-"""Seconds for a server to leave by itself when its stdin is closed, then it is killed."""
+"""Seconds to leave when its stdin is closed, and again on SIGTERM, before it is killed."""
 MOST_GARBAGE = 100
 """Lines that are no messages; some servers print a greeting."""
 _QUEUED = 16
@@ -48,7 +48,7 @@ async def run_server(command: Command, link: Link, say: Say) -> AsyncGenerator[S
 
     Raises Lost when there is no such program.
     """
-    server = await _started(command)
+    server = await _whole(asyncio.create_task(_started(command)))
     inbox, incoming = anyio.create_memory_object_stream[Read](0)
     outgoing, outbox = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
     try:
@@ -61,6 +61,16 @@ async def run_server(command: Command, link: Link, say: Say) -> AsyncGenerator[S
     finally:
         with anyio.CancelScope(shield=True):
             await server.stop()
+
+
+async def _whole(start: "asyncio.Task[_Server]") -> "_Server":
+    """A start is not left half way: uvloop would forget the process, which then goes on."""
+    try:
+        return await asyncio.shield(start)
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True), suppress(Lost, OSError):
+            await (await start).stop()
+        raise
 
 
 async def _started(command: Command) -> "_Server":
@@ -128,27 +138,32 @@ class _Server:
         await relay(self._stderr, say)
 
     async def stop(self) -> None:
-        """Close its stdin; after `GRACE` seconds kill it, and in any case what it left behind."""
+        """Ask it to leave, as the specification of stdio says; kill what is left of its group."""
         try:
             self._stdin.close()
-            async with asyncio.timeout(GRACE):
-                await self._exited()
-        except TimeoutError:
-            pass
-        finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE):
-                    await self._exited()
+            if not await self._leaves():
+                self._signal(signal.SIGTERM)
+                await self._leaves()
+            self._signal(signal.SIGKILL)
+            await self._leaves()
+        finally:  # cut short, too
+            self._signal(signal.SIGKILL)
             self._transport.close()
 
-    async def _exited(self) -> None:
-        """Wait for the end; full pipes would keep it from ending."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_drain(self._stdout))
-            group.create_task(_drain(self._stderr))
-        await self._process.wait()
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _leaves(self) -> bool:
+        """Whether it ends within `GRACE` seconds; full pipes would keep it from that."""
+        try:
+            async with asyncio.timeout(GRACE), asyncio.TaskGroup() as group:
+                group.create_task(_drain(self._stdout))
+                group.create_task(_drain(self._stderr))
+                await self._process.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _fate(self) -> str:
         """How it ended, when its stdout has."""
