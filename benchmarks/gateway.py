@@ -25,12 +25,12 @@ from typing import NamedTuple
 import uvloop
 from benchmarks.supervision import client, units
 from benchmarks.supervision.contenders.atoll import Atoll
+from benchmarks.supervision.contenders.base import Unhealthy
+from benchmarks.supervision.install import ours
 from benchmarks.supervision.processes import become_subreaper, end_below
 from benchmarks.supervision.report import conditions, write_between_markers
 from benchmarks.supervision.signals import cancelled_by_signals
 from benchmarks.supervision.units import ports_of
-
-from atoll import __version__
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 ADDED_GOAL = 0.4e-3
@@ -38,6 +38,10 @@ ADDED_GOAL = 0.4e-3
 LISTS_GOAL = 0.1
 """Seconds for tags and one show for each agent, when warm."""
 CHAT = b'{"model": "agent0", "messages": [{"role": "user", "content": "hi"}]}'
+
+
+class Wrong(Exception):
+    """A server answered something else than a 200."""
 
 
 class Figures(NamedTuple):
@@ -81,7 +85,7 @@ class Line:
 
     def _to_the_end(self, head: bytes, body: bytes) -> None:
         if not head.startswith(b"http/1.1 200"):
-            raise ValueError(head.decode())
+            raise Wrong(head.decode())
         _, declared, length = head.partition(b"content-length: ")
         while not _is_whole(body, int(length.split(b"\r\n")[0]) if declared else None):
             body += self._some()
@@ -105,6 +109,9 @@ def main() -> int:
             figures = uvloop.run(cancelled_by_signals(measured(options, Path(folder))))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
+    except (Wrong, Unhealthy, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
     finally:
         end_below(os.getpid())
     if figures is None:
@@ -188,10 +195,10 @@ def table(figures: Figures, options: argparse.Namespace) -> str:
     )
     lines = ["| what | median | goal | held |", "| --- | --- | --- | --- |"]
     for what, value, goal in rows:
-        said = ("-", "-") if goal is None else (_ms(goal), "yes" if value <= goal else "no")
+        said = ("-", "-") if goal is None else (_ms(goal), "yes" if value <= goal else "**no**")
         lines.append(f"| {what} | {_ms(value)} | {' | '.join(said)} |")
     told = f"{options.requests} first tokens a round, {options.agents} agents running."
-    return f"{conditions({'atoll': __version__}, options.rounds)} {told}\n\n" + "\n".join(lines)
+    return f"{conditions(ours(), options.rounds)} {told}\n\n" + "\n".join(lines)
 
 
 def _ms(seconds: float) -> str:

@@ -14,7 +14,6 @@ better of the two. Exit 1 when a goal is not held.
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -34,7 +33,7 @@ from benchmarks.supervision.bench import (
 )
 from benchmarks.supervision.contenders.base import Unhealthy
 from benchmarks.supervision.goals import verdicts
-from benchmarks.supervision.install import Tools, default_scratch, install, ours
+from benchmarks.supervision.install import NotInstalled, Tools, default_scratch, install, ours
 from benchmarks.supervision.processes import become_subreaper, end_below
 from benchmarks.supervision.rows import adoption, crasher, fleet, live, recovery, trees
 from benchmarks.supervision.signals import cancelled_by_signals
@@ -63,8 +62,8 @@ def main() -> int:
     try:
         with TemporaryDirectory(prefix="atb-", ignore_cleanup_errors=True) as folder:
             return whole(options, Path(folder))
-    except subprocess.CalledProcessError as error:
-        print(f"{error}\n{error.stderr}", file=sys.stderr)
+    except NotInstalled as error:
+        print(error, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130

@@ -6,14 +6,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 FROM_PYPI = ("supervisor==4.3.0", "circus==0.19.0", "uvicorn==0.54.0", "starlette==1.10.0")
 FROM_NPM = ("pm2@7.0.4",)
-PATIENCE = 300
+PATIENCE = 600
+"""Seconds for one command of pip or npm; LiteLLM takes a minute."""
 OURS = ("atoll", "litestar", "uvicorn", "uvloop", "httptools", "msgspec")
+
+
+class NotInstalled(Exception):
+    """A peer is not there; has the words of pip or npm."""
 
 
 class Tools(NamedTuple):
@@ -38,17 +44,22 @@ def default_scratch() -> Path:
 
 
 def install(scratch: Path) -> Tools:
-    """Install what is not there yet; raises CalledProcessError with the client's own words."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    python = scratch / "venv/bin/python"
-    if not python.exists():
-        _run(sys.executable, "-m", "venv", str(scratch / "venv"))
-    stamp = scratch / "venv/installed"
-    if not stamp.exists() or stamp.read_text() != " ".join(FROM_PYPI):
-        _run(str(python), "-m", "pip", "install", "-qq", *FROM_PYPI)
-        stamp.write_text(" ".join(FROM_PYPI))
+    """Install what is not there yet; raises NotInstalled."""
+    python = from_pypi(scratch / "venv", FROM_PYPI)
     pm2 = _install_pm2(scratch / "npm")
     return Tools(python, pm2, ours() | _peers(python, scratch / "npm"))
+
+
+def from_pypi(venv: Path, packages: Sequence[str]) -> Path:
+    """The interpreter of an environment that has these packages, made once; or NotInstalled."""
+    python, stamp = venv / "bin/python", venv / "installed"
+    if not python.exists():
+        venv.parent.mkdir(parents=True, exist_ok=True)
+        _run(sys.executable, "-m", "venv", str(venv))
+    if not stamp.exists() or stamp.read_text() != " ".join(packages):
+        _run(str(python), "-m", "pip", "install", "-qq", *packages)
+        stamp.write_text(" ".join(packages))
+    return python
 
 
 def ours() -> dict[str, str]:
@@ -82,6 +93,13 @@ def _peers(python: Path, npm: Path) -> dict[str, str]:
 
 
 def _run(*words: str) -> str:
-    return subprocess.run(
-        words, check=True, capture_output=True, text=True, timeout=PATIENCE
-    ).stdout
+    pipes = subprocess.PIPE
+    try:
+        done = subprocess.run(
+            words, check=False, stdout=pipes, stderr=pipes, text=True, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotInstalled(str(error)) from error
+    if done.returncode:
+        raise NotInstalled(f"{' '.join(words)}: exit {done.returncode}\n{done.stderr.strip()}")
+    return done.stdout

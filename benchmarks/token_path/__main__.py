@@ -2,32 +2,47 @@
 
     python -m benchmarks.token_path                 five interleaved rounds, about two minutes
     python -m benchmarks.token_path --rounds 1      a look
+    python -m benchmarks.token_path --no-peer       without LiteLLM, which PyPI is asked for once
     python -m benchmarks.token_path --write         the table into docs/benchmarks.md
 
 The model is a server that answers in no time (`upstream.py`). It and the client
-share a core, the agent has the other. Contenders: the model asked directly, an
-agent with our own HTTP client, the same agent with httpx. A goal that is not
+share a core, who stands between has the other. Contenders: the model asked
+directly, a process that only passes bytes on (`floor.py`), an agent with our own
+HTTP client, the same agent with httpx, and LiteLLM's proxy. A goal that is not
 held ends in exit 1.
 """
 
 import argparse
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import uvloop
-from benchmarks.token_path.measure import first_tokens, rate, serves
-from benchmarks.token_path.table import BEGIN, END, Figures, table
+from benchmarks.servers import ROOT, DidNotStart, cores, free_ports, running
+from benchmarks.supervision.install import NotInstalled, default_scratch, ours
+from benchmarks.supervision.report import conditions, write_between_markers
+from benchmarks.token_path.dialects import OLLAMA, Dialect, openai
+from benchmarks.token_path.measure import first_tokens, rate
+from benchmarks.token_path.peer import START, VERSION, litellm
+from benchmarks.token_path.table import (
+    AGENT,
+    BEGIN,
+    END,
+    FLOOR,
+    HTTPX,
+    MODEL,
+    PEER,
+    Figures,
+    table,
+)
 
-from atoll.http.sockets import bind
+from atoll.adapters.http1 import Unreachable
+from atoll.adapters.http1_connection import Broken, Silent
 
-ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs" / "benchmarks.md"
 MANIFEST = """
 [agent]
@@ -42,32 +57,35 @@ OVER_HTTPX = (
     "import runpy, sys, atoll.adapters.upstream as u; u.goes_over_http1 = lambda peer: False; "
     "sys.argv = ['atoll', *sys.argv[1:]]; runpy.run_module('atoll', run_name='__main__')"
 )
-PATIENCE = 30.0
 
 
 class Contender(NamedTuple):
-    """Who is asked, and on which port."""
+    """Who is asked, on which port, how, and for how many tokens in a stream."""
 
     name: str
     port: int
+    dialect: Dialect
+    tokens: int
 
 
 def main() -> int:
     """Measure, print and judge."""
     options = arguments()
-    with TemporaryDirectory(prefix="atoll-tokens-") as folder, ExitStack() as stack:
-        contenders = started(Path(folder), stack)
-        os.sched_setaffinity(0, {cores()[-1]})
-        figures = {contender.name: Figures([], []) for contender in contenders}
-        for number in range(options.rounds):
-            for name, port in contenders:
-                figures[name].first.append(uvloop.run(first_tokens(port, options.requests)))
-                figures[name].rate.append(uvloop.run(rate(port, options.streams, options.tokens)))
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    text, held = table(figures, options.rounds)
+    try:
+        with TemporaryDirectory(prefix="atoll-tokens-") as folder, ExitStack() as stack:
+            figures = measured(options, list(contenders(options, Path(folder), stack)))
+    except (DidNotStart, Unreachable, Broken, Silent) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except NotInstalled as error:
+        print(f"{error}\n--no-peer leaves LiteLLM out", file=sys.stderr)
+        return 1
+    rows, held = table(figures, options.rounds)
+    versions = ours() | ({"litellm": VERSION} if PEER in figures else {})
+    text = f"{conditions(versions, options.rounds)}\n\n{rows}"
     print(text)
     if options.write:
-        write(text)
+        write_between_markers(DOCS, text, BEGIN, END)
     return 0 if held else 1
 
 
@@ -77,59 +95,48 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=300, help="for the first token, a round")
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=20_000, help="of one stream")
+    parser.add_argument("--peer-tokens", type=int, default=500, help="the same, of LiteLLM")
+    parser.add_argument("--no-peer", action="store_true", help="without LiteLLM")
+    parser.add_argument("--scratch", type=Path, default=default_scratch(), help="for LiteLLM")
     parser.add_argument("--write", action="store_true", help="the table into docs/benchmarks.md")
     return parser.parse_args()
 
 
-def started(folder: Path, stack: ExitStack) -> list[Contender]:
-    """The model and the agents, each once it answers."""
-    model, ours, httpx = free_ports(3)
+def contenders(options: argparse.Namespace, folder: Path, stack: ExitStack) -> Iterator[Contender]:
+    """The model and who stands before it, each once it accepts connections."""
+    model, floor, agent, httpx, peer = free_ports(5)
     manifest = folder / "agent.toml"
     manifest.write_text(MANIFEST.format(port=model))
-    agent = ["--server", "--agent", str(manifest), "--port"]
-    client, server = cores()[-1], cores()[0]
-    upstream = [sys.executable, "-m", "benchmarks.token_path.upstream", str(model)]
-    stack.enter_context(running(upstream, client))
-    stack.enter_context(running([sys.executable, "-m", "atoll", *agent, str(ours)], server))
-    stack.enter_context(running([sys.executable, "-c", OVER_HTTPX, *agent, str(httpx)], server))
-    found = [Contender("direct", model), Contender("agent", ours), Contender("httpx", httpx)]
-    for contender in found:
-        until = time.monotonic() + PATIENCE
-        while not uvloop.run(serves(contender.port)):
-            if time.monotonic() > until:
-                raise SystemExit(f"{contender.name} did not answer within {PATIENCE:g} s")
-            time.sleep(0.1)
-    return found
+    served = ["--server", "--agent", str(manifest), "--port"]
+    upstream, passing = ("-m", "benchmarks.token_path.upstream"), "benchmarks.token_path.floor"
+    commands: list[tuple[str, int, list[str]]] = [
+        (MODEL, model, [*upstream, str(model)]),
+        (FLOOR, floor, ["-m", passing, str(floor), str(model)]),
+        (AGENT, agent, ["-m", "atoll", *served, str(agent)]),
+        (HTTPX, httpx, ["-c", OVER_HTTPX, *served, str(httpx)]),
+    ]
+    for name, port, words in commands:
+        core = cores()[-1 if name == MODEL else 0]
+        stack.enter_context(running([sys.executable, *words], port, core))
+        yield Contender(name, port, OLLAMA, options.tokens)
+    if not options.no_peer:
+        proxy = litellm(options.scratch, folder, model, peer)
+        place = running(proxy.command, peer, cores()[0], START, environ=proxy.environ, cwd=folder)
+        stack.enter_context(place)
+        yield Contender(PEER, peer, openai(proxy.key), options.peer_tokens)
 
 
-def cores() -> list[int]:
-    return sorted(os.sched_getaffinity(os.getppid()))
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        socks = [stack.enter_context(bind("127.0.0.1", 0)) for _ in range(count)]
-        return [sock.getsockname()[1] for sock in socks]
-
-
-@contextmanager
-def running(command: list[str], core: int) -> Generator[None]:
-    """A server of ours on one core, ended afterwards."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    os.sched_setaffinity(process.pid, {core})
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def write(text: str) -> None:
-    """The table between its markers."""
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    DOCS.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+def measured(options: argparse.Namespace, found: list[Contender]) -> dict[str, Figures]:
+    """Every round, all contenders one after the other."""
+    os.sched_setaffinity(0, {cores()[-1]})
+    figures = {contender.name: Figures([], []) for contender in found}
+    for number in range(options.rounds):
+        for name, port, dialect, tokens in found:
+            first, many = figures[name]
+            first.append(uvloop.run(first_tokens(port, dialect, options.requests)))
+            many.append(uvloop.run(rate(port, dialect, options.streams, tokens)))
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+    return figures
 
 
 if __name__ == "__main__":

@@ -44,3 +44,37 @@ def test_a_short_chaos_leaves_nothing_refused_orphaned_or_doubled() -> None:
                "--rate", "60", "--pause", "0.5")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "everything held" in done.stdout
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("module", "words", "rows"),
+    [
+        (
+            "benchmarks.token_path",
+            ("--no-peer", "--requests", "5", "--tokens", "200"),
+            ("first token, one client", "tokens a second"),
+        ),
+        (
+            "benchmarks.chat",
+            ("--no-peer", "--requests", "20", "--seconds", "0.1"),
+            ("chats a second", "`/api/show`, p95"),
+        ),
+        (
+            "benchmarks.gateway",
+            ("--requests", "5", "--agents", "3"),
+            ("what the gateway adds", "`/api/tags` and 3 x `/api/show`, warm"),
+        ),
+    ],
+)
+def test_the_benchmarks_of_speed_measure_what_they_have_goals_for(
+    module: str, words: tuple[str, ...], rows: tuple[str, ...]
+) -> None:
+    """One short round; a goal may be missed beside other tests, but every one is told."""
+    done = run(module, "--rounds", "1", *words)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    judged = [line for line in done.stdout.splitlines() if line.endswith(("yes |", "**no** |"))]
+    assert len(judged) == len(rows), done.stdout + done.stderr
+    for row, line in zip(rows, judged, strict=True):
+        assert line.startswith(f"| {row}")
+    assert (done.returncode == 1) == any("**no**" in line for line in judged)
