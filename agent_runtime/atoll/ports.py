@@ -165,8 +165,17 @@ class Toolbox(Protocol):
         """The tools that exist for the model, after the allow list."""
         ...
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is wrong with the tools now, in sentences for the person; mostly empty."""
+        ...
+
     async def call(self, call: Call) -> Outcome:
         """Run one tool; every fault of the tool comes back as a failed Outcome."""
+        ...
+
+    async def close(self) -> None:
+        """Give up connections and processes."""
         ...
 
 

@@ -30,6 +30,7 @@ from atoll.wire.events import (
     Token,
     ToolCall,
     ToolResult,
+    Warning,
 )
 from atoll.wire.messages import Call, Message, Options, ToolSpec
 from atoll.wire.turn import TurnRequest
@@ -59,6 +60,14 @@ async def run(
 
 def tokens(events: list[Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, Token)]
+
+
+async def test_what_is_wrong_with_the_tools_is_told_when_the_turn_begins() -> None:
+    tools = FakeTools()
+    tools.troubles = ("MCP server a does not work: it ended",)
+    events = await run(FakeModel(text("Hello")), tools)
+    assert isinstance(events[0], RunStart)
+    assert events[1:3] == [Warning("MCP server a does not work: it ended"), StepStart(0)]
 
 
 async def test_a_turn_starts_steps_speaks_and_ends() -> None:
