@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pin every requirement with its hashes: writes requirements/{test,run,local,clients}.txt.
+"""Pin every requirement with its hashes: writes requirements/{test,run,local,mcp,clients}.txt.
 
 One universal resolution, newest versions, for Python 3.11 and up on every
 platform: test.txt is resolved first and constrains the others, so that a
@@ -21,6 +21,7 @@ PURPOSE = {
     "test": "What `make test` installs; local.txt comes on top.",
     "run": "What `make up` installs, the build back end included; local.txt comes on top.",
     "local": "The engine of the embedded model; left out where it has no wheel.",
+    "mcp": "What agents with MCP servers need; `scripts/setup mcp` adds it to .venv.",
     "clients": "Clients that tests run as they are, in an environment of their own.",
 }
 OPTIONS = [
@@ -40,9 +41,10 @@ def wanted() -> dict[str, list[str]]:
     extras = project["project"]["optional-dependencies"]
     run = project["project"]["dependencies"] + project["build-system"]["requires"]
     return {
-        "test": [*run, *extras["test"]],
+        "test": [*run, *extras["mcp"], *extras["test"]],
         "run": run,
         "local": extras["local"],
+        "mcp": extras["mcp"],
         "clients": extras["clients"],
     }
 
@@ -63,7 +65,7 @@ def pinned(requirements: list[str], constraints: list[str]) -> str:
 
 
 def main() -> None:
-    """Write the four files; what clients want must not hold the others back."""
+    """Write the files; what clients want must not hold the others back."""
     constraints: list[str] = []
     for name, requirements in wanted().items():
         path = FOLDER / f"{name}.txt"

@@ -165,9 +165,27 @@ class Toolbox(Protocol):
         """The tools that exist for the model, after the allow list."""
         ...
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is wrong with the tools now, in sentences for the person; mostly empty."""
+        ...
+
     async def call(self, call: Call) -> Outcome:
         """Run one tool; every fault of the tool comes back as a failed Outcome."""
         ...
+
+    async def close(self) -> None:
+        """Give up connections and processes."""
+        ...
+
+
+class SessionInfo(Struct, frozen=True, kw_only=True):
+    """What is known of a session without its words; times in seconds since the epoch."""
+
+    id: str
+    created_at: float
+    used_at: float
+    messages: int
 
 
 class CodeOutcome(Struct, frozen=True, kw_only=True):
@@ -252,15 +270,6 @@ class CodeTurns(Protocol):
     async def close(self) -> None:
         """End every namespace."""
         ...
-
-
-class SessionInfo(Struct, frozen=True, kw_only=True):
-    """What is known of a session without its words; times in seconds since the epoch."""
-
-    id: str
-    created_at: float
-    used_at: float
-    messages: int
 
 
 class SessionStore(Protocol):

@@ -51,7 +51,7 @@ def install(scratch: Path) -> Tools:
 
 
 def from_pypi(venv: Path, packages: Sequence[str]) -> Path:
-    """The interpreter of an environment that has these packages, made once; or NotInstalled."""
+    """The interpreter of an environment made once with these packages; raises NotInstalled."""
     python, stamp = venv / "bin/python", venv / "installed"
     if not python.exists():
         venv.parent.mkdir(parents=True, exist_ok=True)

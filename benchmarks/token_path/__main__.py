@@ -80,7 +80,7 @@ def main() -> int:
     except NotInstalled as error:
         print(f"{error}\n--no-peer leaves LiteLLM out", file=sys.stderr)
         return 1
-    rows, held = table(figures, options.rounds)
+    rows, held = table(figures)
     versions = ours() | ({"litellm": VERSION} if PEER in figures else {})
     text = f"{conditions(versions, options.rounds)}\n\n{rows}"
     print(text)
@@ -108,10 +108,9 @@ def contenders(options: argparse.Namespace, folder: Path, stack: ExitStack) -> I
     manifest = folder / "agent.toml"
     manifest.write_text(MANIFEST.format(port=model))
     served = ["--server", "--agent", str(manifest), "--port"]
-    upstream, passing = ("-m", "benchmarks.token_path.upstream"), "benchmarks.token_path.floor"
     commands: list[tuple[str, int, list[str]]] = [
-        (MODEL, model, [*upstream, str(model)]),
-        (FLOOR, floor, ["-m", passing, str(floor), str(model)]),
+        (MODEL, model, ["-m", "benchmarks.token_path.upstream", str(model)]),
+        (FLOOR, floor, ["-m", "benchmarks.token_path.floor", str(floor), str(model)]),
         (AGENT, agent, ["-m", "atoll", *served, str(agent)]),
         (HTTPX, httpx, ["-c", OVER_HTTPX, *served, str(httpx)]),
     ]

@@ -1,5 +1,6 @@
 """What ATOLL needs is what DESIGN section 12 lists, and every version of it is pinned."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.arch.tree import ROOT
+from tests.arch.tree import ATOLL, PACKAGES, ROOT, sources
 
 RUNTIME = {
     "litestar", "uvicorn", "uvloop", "httptools", "msgspec", "httpx", "psutil", "watchfiles",
@@ -39,7 +40,13 @@ def test_the_runtime_dependencies_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "wanted"), [("run", RUN), ("local", EXTRAS["local"]), ("test", RUN + EXTRAS["test"])]
+    ("lock", "wanted"),
+    [
+        ("run", RUN),
+        ("local", EXTRAS["local"]),
+        ("mcp", EXTRAS["mcp"]),
+        ("test", RUN + EXTRAS["mcp"] + EXTRAS["test"]),
+    ],
 )
 def test_every_requirement_is_pinned_within_its_range(lock: str, wanted: list[str]) -> None:
     """When this fails after a change of pyproject.toml, `make lock` mends it."""
@@ -50,7 +57,7 @@ def test_every_requirement_is_pinned_within_its_range(lock: str, wanted: list[st
         )
 
 
-@pytest.mark.parametrize("lock", ["run", "local", "test"])
+@pytest.mark.parametrize("lock", ["run", "local", "mcp", "test"])
 def test_a_lock_holds_comments_and_hashed_pins_only(lock: str) -> None:
     """No index, no address, no line without a hash: pip would take any file for it."""
     text = (ROOT / f"requirements/{lock}.txt").read_text()
@@ -61,6 +68,7 @@ def test_a_lock_holds_comments_and_hashed_pins_only(lock: str) -> None:
 def test_one_package_has_one_version_in_all_locks() -> None:
     whole = pins("test")
     assert pins("run").items() <= whole.items()
+    assert pins("mcp").items() <= whole.items()
 
 
 def closure(name: str) -> set[str]:
@@ -91,7 +99,7 @@ def test_the_lock_of_make_up_knows_no_pydantic_either() -> None:
 @pytest.mark.parametrize(
     "module", ["atoll.server", "atoll_supervisor.daemon", "atoll_supervisor.cli"]
 )
-@pytest.mark.parametrize("heavy", ["pydantic", "rich", "xllamacpp", "numpy"])
+@pytest.mark.parametrize("heavy", ["pydantic", "rich", "xllamacpp", "numpy", "mcp", "httpx2"])
 def test_heavy_packages_are_not_imported_at_start(module: str, heavy: str) -> None:
     """rich is for the command line alone and lazy there; the others are not for agents at all."""
     code = f"import sys, {module}; print({heavy!r} in sys.modules)"
@@ -109,6 +117,47 @@ def test_atoll_imports_where_pydantic_is_not_installed() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_mcp_sdk_is_used_by_its_own_package_and_that_by_one_door() -> None:
+    """Only an agent that names a server pays for it (DESIGN section 12)."""
+    home, sdk = ATOLL / "adapters/mcp", {"mcp", "mcp_types", "httpx2", "pydantic"}
+    users, doors = set(), set()
+    for source in sources(*PACKAGES):
+        modules = {
+            name
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in imported(node)
+        }
+        if {name.split(".")[0] for name in modules} & sdk:
+            users.add(source.path.parent)
+        if source.path.parent != home:
+            doors |= {name for name in modules if name.startswith("atoll.adapters.mcp")}
+    assert users == {home}
+    assert doors == {"atoll.adapters.mcp.extra", "atoll.adapters.mcp.opening"}
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names]
+
+
+def test_an_agent_without_servers_is_opened_without_the_sdk(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text('[agent]\nname = "X"\n[llm]\nprovider = "demo"\n')
+    code = (
+        "import asyncio, sys; from pathlib import Path; import atoll.server;"
+        "from atoll.config.load import load_manifest; from atoll.config.places import places_of;"
+        "from atoll.loop.opening import open_agent; env = {'HOME': sys.argv[1]};"
+        "loaded = load_manifest(Path(sys.argv[1], 'agent.toml'), env);"
+        "places = places_of(env, 0, Path(sys.argv[1], 'state'));"
+        "agent = asyncio.run(open_agent(loaded, places, env, print));"
+        "print({'mcp', 'mcp_types', 'httpx2'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.endswith("set()\n"), done.stdout + done.stderr
 
 
 def test_the_install_script_takes_hashed_wheels_only() -> None:

@@ -24,7 +24,7 @@ def all_of(added: float, many: float) -> dict[str, tokens.Figures]:
 
 
 def test_the_first_token_is_told_by_what_each_adds_to_the_model_alone() -> None:
-    text, held = tokens.table(all_of(0.00015, 150_000), 3)
+    text, held = tokens.table(all_of(0.00015, 150_000))
     assert held
     assert row(text, "first token") == [
         "first token, one client", "0.020 ms", "+0.080 ms", "+0.150 ms", "+0.580 ms", "-",
@@ -35,7 +35,7 @@ def test_the_first_token_is_told_by_what_each_adds_to_the_model_alone() -> None:
 
 def test_litellm_has_its_column_when_it_was_there() -> None:
     figures = all_of(0.0001, 200_000) | {tokens.PEER: tokens.Figures([0.00942], [2_000])}
-    text, _ = tokens.table(figures, 3)
+    text, _ = tokens.table(figures)
     assert row(text, "what")[5] == "LiteLLM"
     assert [row(text, title)[5] for title in ("first", "tokens")] == ["+9.400 ms", "2,000"]
 
@@ -43,7 +43,7 @@ def test_litellm_has_its_column_when_it_was_there() -> None:
 def test_either_goal_of_the_token_path_can_be_missed() -> None:
     for added, many, verdicts in ((0.00016, 150_000, ["**no**", "yes"]),
                                   (0.00015, 149_999, ["yes", "**no**"])):  # fmt: skip
-        text, held = tokens.table(all_of(added, many), 1)
+        text, held = tokens.table(all_of(added, many))
         assert not held
         assert [row(text, title)[-1] for title in ("first", "tokens")] == verdicts
 

@@ -153,20 +153,6 @@ def test_no_last_answer_is_forced_on_a_caller_who_said_no() -> None:
     assert action == Finish("", completed=False)
 
 
-def test_a_tool_that_gives_the_final_answer_ends_the_turn() -> None:
-    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True), ASKED)
-    state, _ = step(state, replied("", CALL))
-    _, action = step(state, ToolsRan((CALL,), ("told",), final="It rains."))
-    assert action == Finish("It rains.")
-
-
-def test_a_final_answer_counts_although_the_steps_are_used_up() -> None:
-    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True, max_steps=1), ASKED)
-    state, _ = step(state, replied("", CALL))
-    _, action = step(state, ToolsRan((CALL,), ("",), final=""))
-    assert action == Finish("")
-
-
 @pytest.mark.parametrize("native", [True, False])
 def test_a_plan_is_asked_for_first_announced_and_stands_behind_the_conversation(
     native: bool,
@@ -209,3 +195,17 @@ def test_a_model_without_a_plan_goes_on_without_one() -> None:
 def test_without_tools_there_is_nothing_to_plan() -> None:
     _, action = begin(Plan(planning_interval=1), ASKED)
     assert action == Ask(messages=ASKED)
+
+
+def test_a_tool_that_gives_the_final_answer_ends_the_turn() -> None:
+    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True), ASKED)
+    state, _ = step(state, replied("", CALL))
+    _, action = step(state, ToolsRan((CALL,), ("told",), final="It rains."))
+    assert action == Finish("It rains.")
+
+
+def test_a_final_answer_counts_although_the_steps_are_used_up() -> None:
+    state, _ = begin(Plan(agent_tools=(WEATHER,), native=True, max_steps=1), ASKED)
+    state, _ = step(state, replied("", CALL))
+    _, action = step(state, ToolsRan((CALL,), ("",), final=""))
+    assert action == Finish("")

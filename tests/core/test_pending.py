@@ -34,6 +34,15 @@ ACTED_ON = frozenset(
         "tools.timeout",
         "tools.max_result_chars",
         "loop.max_steps",
+        "mcp_servers.<name>.type",
+        "mcp_servers.<name>.command",
+        "mcp_servers.<name>.args",
+        "mcp_servers.<name>.env",
+        "mcp_servers.<name>.env_file",
+        "mcp_servers.<name>.cwd",
+        "mcp_servers.<name>.url",
+        "mcp_servers.<name>.headers",
+        "mcp_servers.<name>.timeout_seconds",
         "loop.planning_interval",
         "budget.tokens_per_turn",
         "budget.calls_per_turn",
@@ -81,7 +90,6 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[mcp_servers.a]\ncommand = "x"', "[mcp_servers]"),
         ('[sub_agents.a]\nagent = "x"', "[sub_agents]"),
         ("[budget]\ntokens_per_session = 5", "budget.tokens_per_session = 5"),
         ("[dependencies]\npackages = []", "[dependencies]"),
@@ -103,8 +111,8 @@ def test_a_key_that_waits_for_a_later_release_is_named(
     "text",
     [
         "",
-        "[tools]\nexecute_code = true\n[sandbox]\nprocesses = 64",
         "[budget]\ncalls_per_turn = 5\ntokens_per_turn = 9\nseconds_per_turn = 3",
+        "[tools]\nexecute_code = true\n[sandbox]\nprocesses = 64",
         "[tools]\nexecute_code = false\nallow = []\ntimeout = 3\nmax_result_chars = 500",
         '[llm]\nprovider = "demo"\ntemperature = 1',
         "[loop]\nmax_steps = 3\nplanning_interval = 2",
@@ -115,6 +123,7 @@ def test_a_key_that_waits_for_a_later_release_is_named(
         '[deployment]\nport = 8200\nspawn = "fork"\nengine = "local"\nrestart_delay = 2',
         "[deployment]\nauto_restart = true\nstop_timeout = 3\nidle_timeout = 60",
         '[resources]\ncpu_limit = 0.5\nmemory_limit = "1GB"\npids_limit = 9',
+        '[mcp_servers.a]\ncommand = "x"\nenv = {A = "x"}',
         '[io]\ninput = "a: str"\noutput = "b: str"',
     ],
 )
@@ -135,7 +144,6 @@ def test_every_key_is_acted_on_or_told() -> None:
 def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:
     names = [sentence.split(" is set")[0] for sentence in told(tmp_path, FULL)]
     assert names == [
-        "[mcp_servers]",
         "[sub_agents]",
         "[dependencies]",
         'io.hand_off = "writer"',

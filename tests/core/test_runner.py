@@ -30,6 +30,7 @@ from atoll.wire.events import (
     Token,
     ToolCall,
     ToolResult,
+    Warning,
 )
 from atoll.wire.messages import Call, Message, Options, ToolSpec
 from atoll.wire.turn import TurnRequest
@@ -59,6 +60,14 @@ async def run(
 
 def tokens(events: list[Event]) -> list[str]:
     return [event.text for event in events if isinstance(event, Token)]
+
+
+async def test_what_is_wrong_with_the_tools_is_told_when_the_turn_begins() -> None:
+    tools = FakeTools()
+    tools.troubles = ("MCP server a does not work: it ended",)
+    events = await run(FakeModel(text("Hello")), tools)
+    assert isinstance(events[0], RunStart)
+    assert events[1:3] == [Warning("MCP server a does not work: it ended"), StepStart(0)]
 
 
 async def test_a_turn_starts_steps_speaks_and_ends() -> None:
@@ -195,22 +204,6 @@ async def test_durations_are_measured_where_the_back_end_has_none() -> None:
     assert end.usage.completion_ns > 0
 
 
-class Submitting(FakeTools):
-    """A tool whose outcome is the turn's answer."""
-
-    async def call(self, call: Call) -> Outcome:
-        return Outcome("told", final="It rains.")
-
-
-async def test_a_final_answer_of_a_tool_reaches_the_client_as_text_and_as_the_end() -> None:
-    called: list[Chunk] = [CallsDelta((CALL,)), Done("stop", USAGE)]
-    events = await run(FakeModel(called, info=NATIVE), Submitting(weather=""))
-    assert tokens(events) == ["It rains."]
-    end = events[-1]
-    assert isinstance(end, RunEnd)
-    assert (end.answer, end.completed, end.steps) == ("It rains.", True, 1)
-
-
 def with_budget(**limits: float) -> Manifest:
     budget = msgspec.convert(limits, Budget)
     return msgspec.structs.replace(MANIFEST, budget=budget)
@@ -276,3 +269,19 @@ async def test_a_plan_is_an_event_and_no_part_of_the_answer() -> None:
     assert plans == [Planning("look"), Planning("look", "done")]
     assert tokens(events) == ["it is sunny"]
     assert [event.step_index for event in events if isinstance(event, StepStart)] == [0, 1]
+
+
+class Submitting(FakeTools):
+    """A tool whose outcome is the turn's answer."""
+
+    async def call(self, call: Call) -> Outcome:
+        return Outcome("told", final="It rains.")
+
+
+async def test_a_final_answer_of_a_tool_reaches_the_client_as_text_and_as_the_end() -> None:
+    called: list[Chunk] = [CallsDelta((CALL,)), Done("stop", USAGE)]
+    events = await run(FakeModel(called, info=NATIVE), Submitting(weather=""))
+    assert tokens(events) == ["It rains."]
+    end = events[-1]
+    assert isinstance(end, RunEnd)
+    assert (end.answer, end.completed, end.steps) == ("It rains.", True, 1)

@@ -92,10 +92,18 @@ class FakeTools:
     def __init__(self, **answers: str) -> None:
         self.answers = answers
         self.calls: list[Call] = []
+        self.troubles: tuple[str, ...] = ()
 
     @property
     def specs(self) -> Sequence[ToolSpec]:
         return [ToolSpec(name, f"the {name} tool", {"type": "object"}) for name in self.answers]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        return self.troubles
+
+    async def close(self) -> None:
+        return None
 
     async def call(self, call: Call) -> Outcome:
         self.calls.append(call)

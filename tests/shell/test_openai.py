@@ -107,6 +107,18 @@ async def test_calls_are_put_together(upstream: Upstream):
     await model.close()
 
 
+async def test_a_tool_with_a_dot_in_its_name_has_none_on_this_wire(upstream: Upstream):
+    call = {"index": 0, "id": "c", "function": {"name": "files__read", "arguments": "{}"}}
+    pieces = [delta(None, tool_calls=[call]), finish("tool_calls"), SSE_END]
+    upstream.on(CHAT, streamed(pieces, SSE))
+    model = model_at(upstream)
+    made = await collect(model, ask(tools=(ToolSpec("files.read", "Read.", {"type": "object"}),)))
+    assert [call.name for call in calls_of(made)] == ["files.read"]
+    (tool,) = upstream.requests[-1].json["tools"]
+    assert tool["function"]["name"] == "files__read"
+    await model.close()
+
+
 async def test_a_call_nobody_offered_is_dropped_and_never_ends_in_silence(upstream: Upstream):
     call = delta(None, tool_calls=[{"index": 0, "function": {"name": "made_up"}}])
     end = [call, finish("tool_calls"), SSE_END]

@@ -1,10 +1,12 @@
 """What an agent says when it is opened: what it runs on, and what it does not act on yet."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from atoll.adapters.mcp import extra
 from atoll.config.load import load_manifest
 from atoll.config.places import places_of
 from atoll.errors import AgentError, ConfigError
@@ -13,6 +15,7 @@ from atoll.loop.opening import open_agent
 
 pytestmark = pytest.mark.anyio
 
+FAKE = Path(__file__).parents[1] / "fakes" / "mcp_server.py"
 DEMO = '[agent]\nname = "Otto"\n[llm]\nprovider = "demo"\n'
 
 
@@ -36,9 +39,8 @@ async def test_the_back_end_is_told_with_the_reason(tmp_path: Path) -> None:
 
 
 async def test_nothing_of_a_manifest_is_silently_ignored(tmp_path: Path) -> None:
-    manifest = DEMO + '[mcp_servers.files]\ncommand = "python3"\n[budget]\ntokens_per_session = 3\n'
+    manifest = DEMO + "[budget]\ntokens_per_session = 3\n"
     _, said = await opened(tmp_path, manifest)
-    assert any("mcp_servers" in sentence for sentence in said)
     assert any("budget" in sentence for sentence in said)
 
 
@@ -48,6 +50,27 @@ async def test_an_mcp_json_beside_the_manifest_is_read_and_told(tmp_path: Path) 
     (tmp_path / "otto/mcp.json").write_text(json.dumps(servers))
     _, said = await opened(tmp_path, DEMO)
     assert any("names the MCP servers files" in sentence for sentence in said)
+
+
+async def test_the_servers_of_a_manifest_become_tools_beside_those_of_tools_py(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "otto").mkdir()
+    (tmp_path / "otto/tools.py").write_text('def double(n: int) -> int:\n    """Twice."""\n')
+    server = f"[mcp_servers.a]\ncommand = '{sys.executable}'\nargs = ['{FAKE}', 'good']\n"
+    bad = "[mcp_servers.b]\ncommand = 'false'\n"
+    agent, said = await opened(tmp_path, DEMO + '[tools]\npython = "tools.py"\n' + server + bad)
+    assert agent.has_tools
+    assert any("MCP server a is connected" in sentence for sentence in said)
+    assert any("MCP server b does not work" in sentence for sentence in said)
+
+
+async def test_without_the_sdk_the_line_that_installs_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'atoll\[mcp\]'"):
+        await opened(tmp_path, DEMO + "[mcp_servers.a]\ncommand = 'x'\n")
 
 
 async def test_a_broken_mcp_json_is_told_with_its_place(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from atoll.adapters.openai_request import body_of, embed_body_of
 from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.stopwatch import Stopwatch, length_of
 from atoll.adapters.upstream import Upstream, drain
+from atoll.adapters.wire_names import off_wire, on_wire
 from atoll.adapters.words import spoken
 from atoll.errors import UpstreamError, UpstreamGarbage
 from atoll.ports import (
@@ -79,9 +80,9 @@ class OpenAIModel:
         path = "/chat/completions" if request.raw_prompt is None else "/completions"
         if not self._model:
             await self.describe()
-        body = msgspec.json.encode(body_of(self._model, request, strict=self._strict))
+        body = msgspec.json.encode(body_of(self._model, on_wire(request), strict=self._strict))
         watch = Stopwatch(self._clock)
-        reading = Reading(self._upstream.peer.where, watch, wanted_by(request))
+        reading = Reading(self._upstream.peer.where, watch, request)
         offered = Offered(request, self._upstream.peer.where)
         async with (
             aclosing(self._upstream.lines(path, body)) as lines,
@@ -110,12 +111,13 @@ class OpenAIModel:
 class Reading:
     """One SSE answer being read; when `chunks` is over, `usage` and `reason` are known."""
 
-    def __init__(self, where: str, watch: Stopwatch, alternatives: int | None) -> None:
+    def __init__(self, where: str, watch: Stopwatch, request: ModelRequest) -> None:
         self.usage = Usage()
         self._finished = ""
         self._where = where
         self._watch = watch
-        self._alternatives = alternatives
+        self._request = request
+        self._alternatives = wanted_by(request)
         self._calls = wire.CallParts()
 
     async def chunks(self, lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[Chunk, None]:
@@ -131,7 +133,7 @@ class Reading:
         if not self._finished:
             raise UpstreamGarbage(f"the answer of {self._where} broke off")
         if calls := self._calls.take():
-            yield CallsDelta(calls)
+            yield CallsDelta(off_wire(calls, self._request))
 
     @property
     def reason(self) -> Literal["stop", "length"]:

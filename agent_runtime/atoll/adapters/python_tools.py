@@ -20,6 +20,8 @@ from typing import Annotated, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from atoll.adapters.allowed import is_allowed
+from atoll.adapters.tool_text import cut, sendable
 from atoll.adapters.tool_threads import Function, ToolThreads
 from atoll.errors import AgentError
 from atoll.ports import Outcome
@@ -82,12 +84,7 @@ def _reason(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  a foreign __str__ may fail too
         words = ""
     kind = type(error).__name__
-    return _sendable(f"{kind}: {words}" if words else kind)
-
-
-def _sendable(text: str) -> str:
-    """The text with "?" for lone surrogates, which no JSON over UTF-8 can carry."""
-    return text.encode("utf-8", "replace").decode()
+    return sendable(f"{kind}: {words}" if words else kind)
 
 
 def _tool(path: Path, function: Function) -> Tool:
@@ -155,7 +152,7 @@ class PythonTools:
     def __init__(
         self, tools: tuple[Tool, ...], allow: tuple[str, ...], timeout: float, max_chars: int
     ) -> None:
-        allowed = [tool for tool in tools if "*" in allow or tool.spec.name in allow]
+        allowed = [tool for tool in tools if is_allowed(tool.spec.name, allow)]
         self._tools = {tool.spec.name: tool for tool in allowed}
         self._threads = ToolThreads()
         self._timeout = timeout
@@ -165,6 +162,14 @@ class PythonTools:
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools that exist for the model, after the allow list."""
         return tuple(tool.spec for tool in self._tools.values())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """None: a tools.py that is wrong keeps the agent from starting."""
+        return ()
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
     async def call(self, call: Call) -> Outcome:
         """Run one tool; every fault of the tool comes back as a failed Outcome."""
@@ -198,10 +203,7 @@ class PythonTools:
         return await self._threads.run(function, arguments)
 
     def _text(self, value: object) -> str:
-        text = _sendable(value if isinstance(value, str) else _json(value))
-        if len(text) <= self._max_chars:
-            return text
-        return f"{text[: self._max_chars]}\n[cut: {len(text) - self._max_chars} characters more]"
+        return cut(sendable(value if isinstance(value, str) else _json(value)), self._max_chars)
 
 
 async def _awaited(work: Coroutine[object, object, object]) -> object:
@@ -216,7 +218,7 @@ async def _awaited(work: Coroutine[object, object, object]) -> object:
 
 
 def _failed(text: str) -> Outcome:
-    return Outcome(_sendable(text), failed=True)
+    return Outcome(sendable(text), failed=True)
 
 
 def _json(value: object) -> str:

@@ -6,7 +6,7 @@ from atoll.config.manifest import Manifest
 
 Value = str | float | bool | None
 
-_TABLES = ("mcp_servers", "sub_agents", "dependencies")
+_TABLES = ("sub_agents", "dependencies")
 _LATER = "is set; this release does not act on it yet"
 
 

@@ -41,6 +41,11 @@ def server_faults(servers: JsonObject, table: Path) -> Iterator[Fault]:
             yield from _server(server, (*table, name))
 
 
+def changes_code(name: str) -> bool:
+    """Whether a variable of this name makes a program run code that it does not hold."""
+    return _LOADER.fullmatch(name) is not None
+
+
 def table_of(data: JsonObject, key: str) -> JsonObject:
     """The table of this name, or an empty one."""
     value = data.get(key)
@@ -84,7 +89,7 @@ def _server(server: JsonObject, path: Path) -> Iterator[Fault]:
     yield from _command(server.get("command"), (*path, "command"))
     yield from _folder(server.get("cwd"), (*path, "cwd"))
     for name in table_of(server, "env"):
-        if _LOADER.fullmatch(name):
+        if changes_code(name):
             message = f"`{name}` would change what code the server runs"
             yield Fault(path=(*path, "env", name), message=message, at_key=True)
 

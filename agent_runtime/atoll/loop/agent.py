@@ -208,12 +208,13 @@ class Agent:
         return msgspec.structs.replace(made, vectors=vectors)
 
     async def close(self) -> None:
-        """Give up what code runs in, the model's connections and the session store."""
+        """Give up turns, what code runs in, the tools, the model's connections and the sessions."""
         if self._look is not None:
             self._look.cancel()
         await self.conversations.close()
         if self._code is not None:
             await self._code.close()
+        await self._toolbox.close()
         await self._model.close()
         self.sessions.close()
 

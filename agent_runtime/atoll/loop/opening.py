@@ -7,9 +7,11 @@ import msgspec
 
 from atoll.adapters.choose import Choice, choose, make_model
 from atoll.adapters.clock import SteadyClock, SystemClock
+from atoll.adapters.mcp.extra import need_sdk
 from atoll.adapters.python_tools import PythonTools, load_tools
 from atoll.adapters.sandbox.opening import open_code_tools
 from atoll.adapters.session_store import SqliteSessions
+from atoll.adapters.toolboxes import Toolboxes
 from atoll.config.legacy import read_mcp_json, read_ollama_config
 from atoll.config.llm_defaults import LlmDefaults, filled
 from atoll.config.load import Loaded
@@ -17,6 +19,7 @@ from atoll.config.manifest import Manifest
 from atoll.config.pending import pending
 from atoll.config.places import Places
 from atoll.loop.agent import Agent, Identity, new_instance_id
+from atoll.ports import Toolbox
 
 Warn = Callable[[str], None]
 
@@ -24,13 +27,13 @@ Warn = Callable[[str], None]
 async def open_agent(
     loaded: Loaded, places: Places, environ: Mapping[str, str], warn: Warn
 ) -> Agent:
-    """Choose the back end, import the tools, open the sessions.
+    """Choose the back end, import the tools, start the MCP servers, open the sessions.
 
     What the manifest asks for and this release does not act on is told to
     `warn`, sentence by sentence; so is the choice of the back end. Raises
-    ConfigError for a missing model or script, AgentError for a tools.py that
-    cannot be imported. Where code cannot be run safely there is no
-    execute_code, and `warn` hears why.
+    ConfigError for a missing model or script, or for MCP servers without the
+    extra `mcp`, AgentError for a tools.py that cannot be imported. Where code
+    cannot be run safely there is no execute_code, and `warn` hears why.
     """
     folder = loaded.path.parent
     for sentence in (*pending(loaded), *_mcp_json(loaded, environ)):
@@ -50,9 +53,9 @@ async def open_agent(
     )
     timeout = manifest.session.timeout_minutes * 60
     sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, SteadyClock())
-    toolbox = _toolbox(manifest, folder)
-    code = await open_code_tools(manifest, model, toolbox, warn)
-    return Agent(identity, model, toolbox, sessions, clock, code)
+    tools = await _toolbox(manifest, loaded.path, environ, warn)
+    code = await open_code_tools(manifest, model, tools, warn)
+    return Agent(identity, model, tools, sessions, clock, code)
 
 
 def _manifest(loaded: Loaded, defaults: LlmDefaults, choice: Choice) -> Manifest:
@@ -69,14 +72,27 @@ def _mcp_json(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
     for path in sorted(path for path in paths if path.is_file()):
         if not loaded.manifest.mcp_servers:
             names = ", ".join(read_mcp_json(path, environ))
-            yield f"{path} names the MCP servers {names}; this release does not act on it yet"
+            yield (
+                f"{path} names the MCP servers {names}; beside an agent.toml it is not read:"
+                " they belong into [mcp_servers.<name>]"
+            )
 
 
 def _spoken(choice: Choice) -> str:
     return f"{choice.backend} {choice.model} ({choice.why})"
 
 
-def _toolbox(manifest: Manifest, folder: Path) -> PythonTools:
+async def _toolbox(
+    manifest: Manifest, path: Path, environ: Mapping[str, str], warn: Warn
+) -> Toolbox:
+    """The tools of tools.py and those of MCP servers."""
     tools = manifest.tools
-    found = load_tools(folder / tools.python) if tools.python else ()
-    return PythonTools(found, tools.allow, tools.timeout, tools.max_result_chars)
+    found = load_tools(path.parent / tools.python) if tools.python else ()
+    own = PythonTools(found, tools.allow, tools.timeout, tools.max_result_chars)
+    if not manifest.mcp_servers:
+        return own
+    need_sdk(path)
+    from atoll.adapters.mcp.opening import open_mcp  # noqa: PLC0415  32 MiB, for these agents alone
+
+    mcp = await open_mcp(manifest, path.parent, environ, warn)
+    return Toolboxes(((tools.python or "tools.py", own), ("[mcp_servers]", mcp)))

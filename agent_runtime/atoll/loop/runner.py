@@ -95,6 +95,8 @@ class Runner:
         asked = self._request
         question = asked.raw_prompt or last_question(asked.messages)
         yield RunStart(f"run_{secrets.token_hex(8)}", asked.model, question)
+        for sentence in self._toolbox.warnings:
+            yield Warning(sentence)
         state, action = self._begin()
         while isinstance(action, Ask | RunTools | Announce):
             observation: Observation

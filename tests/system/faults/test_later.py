@@ -10,7 +10,8 @@ from tests.fakes.daemon import Daemon, add_agent, eventually, running
 from tests.fakes.holds import rows_of, watching
 from tests.fakes.sandbox import SMALL, EchoHost, needs_sandbox, space
 
-UP_WITHIN = 10.0
+UP_WITHIN = 15.0
+"""Seconds: the limit of its servers' start is 10."""
 MCP = """
 [mcp_servers.dies]
 command = "false"
@@ -29,7 +30,7 @@ args = ["-c", "while :; do echo flood >&2; done"]
 
 
 def test_row_40_bad_tool_servers_do_not_keep_an_agent_from_serving(tmp_path: Path) -> None:
-    """No server of MCP is started by this release; that it is not is told."""
+    """The agent is up within their start limit, without them, and each one is told."""
     daemon = Daemon(tmp_path)
     add_agent(daemon.agents, "Plain")
     with running(daemon), watching(daemon):
@@ -40,7 +41,10 @@ def test_row_40_bad_tool_servers_do_not_keep_an_agent_from_serving(tmp_path: Pat
         assert time.monotonic() - began <= UP_WITHIN
         assert daemon.chat(row["port"]) == "Hello from Tooled"
         said = (daemon.state / "logs" / "tooled.log").read_text()
-        assert "[mcp_servers] is set; this release does not act on it yet" in said
+        assert "MCP server dies does not work: it ended with exit code 1" in said
+        assert "MCP server absent does not work: there is no program" in said
+        assert "MCP server hangs did not start within 10 s" in said
+        assert "MCP server floods: flood" in said
 
 
 @pytest.mark.skip(reason="no agent delegates to another yet: sub-agents come with issue 5")

@@ -141,6 +141,14 @@ class _TurnTools:
         """execute_code after the agent's other tools."""
         return (*self._others.specs, self._spec)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the agent's other tools."""
+        return tuple(self._others.warnings)
+
+    async def close(self) -> None:
+        """Nothing of one turn's own: tools and namespace are only lent."""
+
     async def call(self, call: Call) -> Outcome:
         """Run one tool; every fault of the code comes back as a failed Outcome."""
         if call.name != NAME:
