@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -356,3 +357,29 @@ def test_a_sandbox_ends_with_its_agent_however_that_ends() -> None:
         assert select.select([worker], [], [], 20)[0], "the worker outlived its agent"
     finally:
         os.close(worker)
+
+
+def those_with(word: str) -> list[int]:
+    """The processes whose command line has the word."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word.encode() in place.read_bytes():
+                found.append(int(place.parent.name))
+    return found
+
+
+async def test_a_start_that_is_broken_off_at_any_moment_leaves_no_process() -> None:
+    """In its first milliseconds bubblewrap's child does not end with bubblewrap."""
+    output = 100_000 + int.from_bytes(os.urandom(3))
+    setup = find_setup(msgspec.structs.replace(SMALL, output=output))
+    for moment in range(40):
+        starting = asyncio.create_task(bubblewrap.start_worker(setup))
+        await asyncio.sleep(moment / 2000)
+        starting.cancel()
+        await asyncio.wait({starting})
+        if not starting.cancelled():
+            await starting.result().close()
+    async with asyncio.timeout(10):
+        while those_with(f" {output}".replace(" ", "\0")):
+            await asyncio.sleep(0.01)

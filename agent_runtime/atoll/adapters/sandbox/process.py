@@ -165,7 +165,7 @@ async def start_worker(setup: Setup) -> Worker:
         raise AgentError(await _refusal(process)) from error
     except asyncio.CancelledError:
         ours.close()
-        process.kill()
+        _end_early(process)
         await _ended(process)
         raise
     finally:
@@ -228,8 +228,19 @@ async def _hello(sock: socket.socket) -> int:
     return int(pid)
 
 
+def _end_early(process: subprocess.Popen[bytes]) -> None:
+    """End bubblewrap and its child, which in its first milliseconds does not end with it yet.
+
+    It waits for its parent's word before it asks for the parent's death signal.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGSTOP)  # so that it makes no child while we look
+        for pid in (*tree.descendants(process.pid), process.pid):
+            os.kill(pid, signal.SIGKILL)
+
+
 async def _refusal(process: subprocess.Popen[bytes]) -> str:
-    process.kill()
+    _end_early(process)
     await _ended(process)
     words = process.stderr.read(1 << 12).decode(errors="replace").strip() if process.stderr else ""
     return f"the sandbox does not start: {words or 'its Python said nothing'}"
