@@ -32,6 +32,7 @@ class Asked(Struct):
     only: str = ""
     timeout: float = LIMIT
     json: bool = False
+    clients: Path | None = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -57,7 +58,7 @@ def run_asked(asked: Asked) -> int:
 
 async def _run(asked: Asked, rows: list[Row], profile: Profile) -> int:
     model = asked.model or await first_model(asked.url, asked.timeout)
-    target = Target(asked.url, model, profile, asked.timeout)
+    target = Target(asked.url, model, profile, asked.timeout, asked.clients)
     outcomes: list[Outcome] = []
     _progress(rows, 0)
     async for outcome in run_suite(target, rows):
@@ -103,6 +104,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--url", help=f"the server (default: {URL})")
     parser.add_argument("--model", help="the model to ask (default: the first that is listed)")
     parser.add_argument("--profile", type=Path, help="a TOML file with prompts for this model")
+    parser.add_argument(
+        "--clients",
+        type=Path,
+        metavar="DIR",
+        help="an environment with clients, for G1 to G12",
+    )
     parser.add_argument("--only", metavar="ROWS", help="rows and groups, as in A,B7")
     parser.add_argument(
         "--timeout", type=_seconds, help=f"seconds that a row may take (default: {LIMIT:g})"

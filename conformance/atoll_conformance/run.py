@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from pathlib import Path
 
 import httpx
 from msgspec import Struct
@@ -25,18 +26,22 @@ class Outcome(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """The server, the model that is asked, and how long a row may take in seconds."""
+    """The server, the model that is asked, and how long a row may take in seconds.
+
+    `clients` is the environment in which other people's clients are installed.
+    """
 
     url: str
     model: str
     profile: Profile = Profile()
     limit: float = LIMIT
+    clients: Path | None = None
 
 
 async def run_suite(target: Target, rows: Iterable[Row]) -> AsyncGenerator[Outcome, None]:
     """Each row's outcome as it is known; never raises for what a server does."""
     async with _client(target.url, target.limit) as client:
-        server = Server(client, target.model, target.profile)
+        server = Server(client, target.model, target.profile, target.clients)
         for row in rows:
             yield Outcome(row, await judged(row, server, target.limit))
 

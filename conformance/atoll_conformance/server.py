@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -19,11 +20,19 @@ JSON = {"content-type": "application/json"}
 class Server:
     """One server and the model that is asked."""
 
-    def __init__(self, client: httpx.AsyncClient, model: str, profile: Profile) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        model: str,
+        profile: Profile,
+        clients: Path | None = None,
+    ) -> None:
         self._client = client
         self._capabilities: frozenset[str] | None = None
         self.model = model
         self.profile = profile
+        self.clients = clients
+        """The environment in which other people's clients are installed."""
 
     @property
     def url(self) -> httpx.URL:
@@ -66,12 +75,16 @@ class Server:
         async with stream as came:
             yield came
 
-    async def able(self, ability: str) -> bool:
-        """Whether the model says in /api/show that it can do this; asked once."""
+    async def abilities(self) -> frozenset[str]:
+        """What the model says in /api/show that it can do; asked once."""
         if self._capabilities is None:
             show = (await self.post("/api/show")).ok().json(Show)
             self._capabilities = frozenset(show.capabilities)
-        return ability in self._capabilities
+        return self._capabilities
+
+    async def able(self, ability: str) -> bool:
+        """Whether the model says that it can do this."""
+        return ability in await self.abilities()
 
     async def needs(self, ability: str) -> None:
         """Raise Skipped unless the model has the ability."""

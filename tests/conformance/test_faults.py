@@ -314,7 +314,8 @@ async def test_a_row_without_the_ability_does_not_apply() -> None:
 
 async def test_a_client_names_the_command_that_brings_it() -> None:
     came = await told("G1", {})
-    assert came == NotApplicable("run the client itself: pip install ollama")
+    why = "name an environment that has it with --clients: pip install ollama"
+    assert came == NotApplicable(why)
 
 
 async def test_what_came_cannot_steer_the_terminal() -> None:

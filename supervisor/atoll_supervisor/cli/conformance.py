@@ -15,6 +15,11 @@ from atoll_supervisor.cli.options import common, given
     type=click.Path(path_type=Path, dir_okay=False),
     help="A TOML file with prompts for this model (docs/conformance.md).",
 )
+@click.option(
+    "--clients",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="An environment with clients installed, for rows G1 to G12.",
+)
 @click.option("--only", metavar="ROWS", help="Rows and groups, as in A,B7.")
 @click.option(
     "--timeout",
@@ -26,6 +31,7 @@ def conformance(
     url: str | None,
     model: str | None,
     profile: Path | None,
+    clients: Path | None,
     only: str | None,
     timeout: float | None,
 ) -> int:
@@ -40,6 +46,7 @@ def conformance(
         url=url or URL,
         model=model or "",
         profile=profile,
+        clients=clients,
         only=only or "",
         timeout=timeout or LIMIT,
         json=given().json,
