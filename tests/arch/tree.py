@@ -15,6 +15,8 @@ SUPERVISOR = ROOT / "supervisor/atoll_supervisor"
 CONFORMANCE = ROOT / "conformance/atoll_conformance"
 AGENTS = ROOT / "atoll_agents"
 PACKAGES = (ATOLL, SUPERVISOR, CONFORMANCE)
+CLIENTS = CONFORMANCE / "clients"
+"""Scripts for other people's packages: the suite carries them and imports none."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -38,7 +40,8 @@ class Source(Struct, frozen=True):
 
 def sources(*folders: Path) -> list[Source]:
     """The Python files under the folders, or under all packages."""
-    paths = sorted(path for folder in folders or PACKAGES for path in folder.rglob("*.py"))
+    found = (path for folder in folders or PACKAGES for path in folder.rglob("*.py"))
+    paths = sorted(path for path in found if path.parent != CLIENTS)
     texts = [(path, path.read_text()) for path in paths]
     return [Source(path, text, ast.parse(text, str(path))) for path, text in texts]
 
