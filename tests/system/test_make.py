@@ -129,7 +129,7 @@ def test_system_packages_are_named_and_not_forced_without_root(clone: Path) -> N
     done = run(clone, "scripts/system-packages", PATH=f"{bins}:{os.environ['PATH']}")
     assert done.returncode == 0
     assert (
-        "not root; tests that want curl dbus faketime git strace stress-ng systemd will be skipped"
+        "not root; tests that want bubblewrap curl dbus faketime git strace stress-ng systemd will be skipped"
         in done.stdout
     )
 
