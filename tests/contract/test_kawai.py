@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from atoll.ports import CallsDelta, Chunk, Done, ModelInfo, TextDelta, ThinkingD
 from atoll.wire.messages import Call
 from tests.contract.test_sessions import database
 from tests.fakes.asking import THINKER
+from tests.fakes.daemon import eventually
 from tests.fakes.ports import USAGE, FakeModel, FakeTools, text
 from tests.fakes.serving import MANIFEST, EndlessModel, Served, serving
 
@@ -48,13 +49,6 @@ def stream(
 def streamed(served: Served, **query: str) -> list[dict[str, Any]]:
     with stream(served, **query) as answer:
         return list(events_in(answer.iter_lines()))
-
-
-def eventually(true: Callable[[], object]) -> None:
-    until = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def with_rules(**tables: object) -> Any:

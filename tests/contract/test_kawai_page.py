@@ -16,6 +16,7 @@ from tests.fakes.ports import USAGE, FakeModel, FakeTools, text
 from tests.fakes.serving import Served, serving
 
 PAGE = "http://localhost:8000"
+ROOT = Path(__file__).parents[2]
 LIMIT = 30
 
 CHAT = """
@@ -151,3 +152,13 @@ def test_the_curl_example_of_a_stream_ends(searching: tuple[Served, FakeModel]) 
     told = shell(CURL_STREAM, searching[0])
     assert told.count('data: {"type":"run_start"') == 1
     assert told.rstrip().splitlines()[-1].startswith('data: {"type":"run_end"')
+
+
+@CURL
+def test_the_commands_of_our_own_page_work(searching: tuple[Served, FakeModel]) -> None:
+    page = (ROOT / "docs" / "dialects.md").read_text()
+    commands = [line.strip() for line in page.splitlines() if line.startswith("    curl ")]
+    assert len(commands) == 2
+    for command in commands:
+        said = shell(command.replace("http://127.0.0.1:8100", PAGE), searching[0])
+        assert '"answer":"' in said, command

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
+from atoll.core.history import CHARS_PER_TOKEN
 from atoll.ports import Clock
 from atoll.wire.messages import Message, Usage
-
-CHARS_PER_TOKEN = 4
-"""A common rule of thumb for English; only used when a server counts nothing."""
 
 
 class Stopwatch:

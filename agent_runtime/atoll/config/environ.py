@@ -19,6 +19,8 @@ _PROVIDERS = {"openai": "openai", "ollama": "ollama", "ollama_chat": "ollama"}
 
 def filled(manifest: Manifest, given: frozenset[str], environ: Mapping[str, str]) -> Manifest:
     """The manifest with what the variables say; raises ConfigError for a value that is none."""
+    if not VARIABLES & environ.keys():
+        return manifest
     tables: dict[str, JsonObject] = {
         "loop": _number("max_steps", "RLM_MAX_STEPS", environ),
         "budget": _number("seconds_per_turn", "RLM_SERVER_TIMEOUT", environ),

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from atoll.http.faults import INTERNAL, TurnFailed
-from atoll.wire.events import Event, Failure, Reasoning, RunEnd, Token, ToolCall
+from atoll.http.faults import TurnFailed
+from atoll.wire.events import INTERNAL, Event, Failure, Reasoning, RunEnd, Token, ToolCall
 from atoll.wire.logprobs import Logprob
 
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from litestar.enums import ScopeType
 from litestar.exceptions import MethodNotAllowedException
-from litestar.types import LifeSpanScope, Receive, Scope, Send
+from litestar.types import HTTPScope, LifeSpanScope, Receive, Scope, Send
 
 from atoll.errors import ClientError
 
@@ -14,6 +14,12 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 JSON = b"application/json; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
+
+
+def header_of(scope: HTTPScope, wanted: bytes) -> str:
+    """The first header of that name, which is in lower case; "" without it."""
+    found = (value for name, value in scope["headers"] if name == wanted)
+    return next(found, b"").decode("latin-1")
 
 
 async def read_body(receive: Receive) -> bytes:

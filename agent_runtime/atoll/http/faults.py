@@ -11,11 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from atoll.errors import AtollError, ClientError
-from atoll.wire.events import Failure
+from atoll.wire.events import INTERNAL, Failure
 
 Dialect = Literal["ollama", "openai", "anthropic", "atoll"]
 
-INTERNAL = Failure("internal", "the agent failed; its log has the reason", "atoll", 500)
 STOPPING = Failure("stopping", "the agent is stopping", "atoll", 503)
 
 _OPENAI_TYPES = {400: "invalid_request_error", 404: "not_found_error"}

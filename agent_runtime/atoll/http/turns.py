@@ -10,9 +10,9 @@ from litestar.types import Receive, Send
 
 from atoll.http.answer import Answer, gathered
 from atoll.http.asgi import send_answer, while_connected
-from atoll.http.faults import INTERNAL, STOPPING, TurnFailed
+from atoll.http.faults import STOPPING, TurnFailed
 from atoll.loop.agent import Agent
-from atoll.wire.events import Event, Failure, RunEnd
+from atoll.wire.events import INTERNAL, Event, Failure, RunEnd
 from atoll.wire.turn import TurnRequest
 
 _logger = logging.getLogger("atoll.http")

@@ -211,7 +211,7 @@ class Agent:
         """Give up turns, what code runs in, the tools, the model's connections and the sessions."""
         if self._look is not None:
             self._look.cancel()
-        await self.conversations.close()
+        await self.conversations.end()
         if self._code is not None:
             await self._code.close()
         await self._toolbox.close()

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
 from msgspec import Struct
@@ -41,50 +41,56 @@ class Conversations:
         self._now = now
         self._rules = rules
         self._latest: dict[str, LiveTurn] = {}
+        self._under_way: list[LiveTurn] = []
 
     def latest(self, session_id: str) -> LiveTurn | None:
         """The newest turn of a session, None when there is none that could be followed."""
         return self._latest.get(session_id)
 
     def begin(self, asked: Asked) -> LiveTurn:
-        """Begin a turn, which waits for the one that its session has under way.
+        """Begin a turn, which waits for all that its session has under way.
 
         Raises ClientError for what is no id, SessionBusy or Busy when it would have to
         wait and may not.
         """
         session_id = checked(asked.session_id) if asked.session_id else secrets.token_hex(16)
-        before = self._before(session_id)
-        depth = before.depth + 1 if before else 0
-        live = LiveTurn(session_id, self._rules.on_disconnect, self._now, depth)
+        before = [turn for turn in self._under_way if turn.session_id == session_id]
+        if before:
+            self._make_way(session_id, before)
+        live = LiveTurn(session_id, self._rules.on_disconnect, self._now)
         self._latest[session_id] = live
+        self._under_way.append(live)
         turn = SessionTurn(self._ground, session_id, asked)
         live.start(turn.events(before), then=self._is_over)
         return live
 
-    async def close(self) -> None:
-        """End every turn; what it has said is kept in its session."""
-        for live in tuple(self._latest.values()):
+    async def end(self, session_id: str = "") -> bool:
+        """End the turns of a session, or all; what was said is kept. False when there was none."""
+        turns = [one for one in self._under_way if session_id in ("", one.session_id)]
+        for live in turns:
             live.cancel()
+        for live in turns:
             await live.ended()
+        return bool(turns)
 
-    def _before(self, session_id: str) -> LiveTurn | None:
-        """The turn that has to end first."""
-        before = self._latest.get(session_id)
-        if before is None or before.is_over:
-            return None
+    def _make_way(self, session_id: str, before: Sequence[LiveTurn]) -> None:
+        """Let the new turn come after those of `before`, or raise that it may not."""
         match self._rules.concurrency:
             case "enqueue":
-                if before.depth >= self._rules.waiting:
-                    raise Busy(f"{before.depth} turns of session {session_id!r} wait already")
+                if len(before) > self._rules.waiting:
+                    raise Busy(
+                        f"{self._rules.waiting} turns of session {session_id!r} wait already"
+                    )
             case "reject":
                 raise SessionBusy(f"session {session_id!r} has a turn under way; wait for its end")
             case "interrupt":
-                before.cancel()
+                for live in before:
+                    live.cancel()
             case _:
                 assert_never(self._rules.concurrency)
-        return before
 
     def _is_over(self, live: LiveTurn) -> None:
+        self._under_way.remove(live)
         asyncio.get_running_loop().call_later(REJOIN, self._forget, live)
 
     def _forget(self, live: LiveTurn) -> None:

@@ -7,13 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Self
 
-from atoll.wire.events import Event, Failure
+from atoll.wire.events import INTERNAL, Event, Failure, RunEnd
 
 OnDisconnect = str | float
 """`"cancel"`, `"detach"`, or the seconds that a turn goes on without a client."""
 
 CANCELLED = Failure("cancelled", "the turn was cancelled", "client", 409)
-BROKEN = Failure("internal", "the agent failed; its log has the reason", "atoll", 500)
 
 _log = logging.getLogger("atoll.loop")
 
@@ -21,16 +20,14 @@ _log = logging.getLogger("atoll.loop")
 class LiveTurn:
     """One turn of a session; its events are kept, so that a client that comes back misses none.
 
-    `depth` counts the turns of its session that were under way when it came, `now` tells
-    the time of its events.
+    `now` tells the time of its events.
     """
 
     def __init__(
-        self, session_id: str, on_disconnect: OnDisconnect, now: Callable[[], float], depth: int
+        self, session_id: str, on_disconnect: OnDisconnect, now: Callable[[], float]
     ) -> None:
         self.id = f"turn_{secrets.token_hex(8)}"
         self.session_id = session_id
-        self.depth = depth
         self.events: list[Event] = []
         self.is_over = False
         self._times: list[float] = []
@@ -101,11 +98,11 @@ class LiveTurn:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Also of a task that was cancelled before it ran for the first time."""
-        if task.cancelled():
-            self._say(CANCELLED)
-        elif (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
             _log.error("a turn broke", exc_info=error)
-            self._say(BROKEN)
+        if not self.events or not isinstance(self.events[-1], RunEnd | Failure):
+            self._say(INTERNAL if error is not None else CANCELLED)
         self.is_over = True
         self._tell()
 

@@ -1,7 +1,8 @@
 """One turn of a session: what is remembered goes in, and is written before it is acknowledged."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ from atoll.wire.turn import TurnRequest
 
 Turn = Callable[[TurnRequest], AsyncGenerator[Event, None]]
 Describe = Callable[[], Awaitable[ModelInfo]]
+
+_log = logging.getLogger("atoll.loop")
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -46,11 +49,11 @@ class SessionTurn:
         self._known: tuple[Message, ...] = ()
         self._said: list[str] = []
 
-    async def events(self, before: LiveTurn | None) -> AsyncGenerator[Event, None]:
-        """The turn's events, after `before`; a RunEnd comes when its answer is stored."""
+    async def events(self, before: Sequence[LiveTurn]) -> AsyncGenerator[Event, None]:
+        """The turn's events, after all of `before`; a RunEnd comes when its answer is stored."""
         try:
-            if before is not None:
-                await before.ended()
+            for other in before:
+                await other.ended()
             self._known = await self._ground.store.load(self._session_id) or ()
             async with aclosing(self._answered()) as events:
                 async for event in events:
@@ -58,9 +61,16 @@ class SessionTurn:
         except AtollError as error:
             yield Failure(error.code, str(error), error.who, error.status)
         except asyncio.CancelledError:
-            if self._said:  # a client has seen it
-                await self._remember("".join(self._said))
+            await self._keep_what_was_said()
             raise
+
+    async def _keep_what_was_said(self) -> None:
+        """A client has seen it; where it cannot be kept the log says so."""
+        if self._said:
+            try:
+                await self._remember("".join(self._said))
+            except AtollError as error:
+                _log.warning("a turn that was cut off is not remembered: %s", error)
 
     async def _answered(self) -> AsyncGenerator[Event, None]:
         context = (await self._ground.describe()).context_length

@@ -107,6 +107,9 @@ class RunEnd(Struct, frozen=True, tag="run_end"):
     completed: bool = True
 
 
+INTERNAL = Failure("internal", "the agent failed; its log has the reason", "atoll", 500)
+"""A fault of our own, about which a client learns no more than that."""
+
 Event = (
     RunStart
     | StepStart

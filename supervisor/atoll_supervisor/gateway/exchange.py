@@ -5,7 +5,7 @@ from typing import NamedTuple
 import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
-from atoll.http.asgi import TEXT, Headers, send_answer
+from atoll.http.asgi import TEXT, Headers, header_of, send_answer
 from atoll.http.faults import Dialect, dialect_of, error_body
 from atoll.wire.events import Failure
 
@@ -31,8 +31,7 @@ class Exchange(NamedTuple):
 
     def header(self, name: bytes) -> str:
         """A header of the request, "" without it."""
-        found = (value for key, value in self.scope["headers"] if key == name)
-        return next(found, b"").decode("latin-1")
+        return header_of(self.scope, name)
 
     async def answer(self, value: object) -> None:
         """Answer 200 with the value as JSON."""

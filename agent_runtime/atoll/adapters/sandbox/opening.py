@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from atoll.adapters.allowed import is_allowed
 from atoll.adapters.sandbox.asking import ModelHost
 from atoll.adapters.sandbox.tool import NAME, CodeTools
 from atoll.config.manifest import Manifest
@@ -23,7 +24,7 @@ async def open_code_tools(
     do not hold. Raises AgentError when a tool of the agent bears its name.
     """
     tools = manifest.tools
-    if not tools.execute_code or not {"*", NAME} & set(tools.allow):
+    if not tools.execute_code or not is_allowed(NAME, tools.allow):
         return None
     if any(spec.name == NAME for spec in rest.specs):
         raise AgentError(f"tools.py: {NAME}() is the built-in tool's name; [tools] asks for both")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 
+from atoll.adapters.tool_text import cut, sendable
 from atoll.errors import AtollError
 from atoll.ports import CodeEngine, CodeHost, CodeOutcome, CodeSpace, Outcome, Toolbox
 from atoll.wire.json import JsonObject
@@ -156,14 +157,11 @@ class _TurnTools:
         code = call.arguments.get("code")
         if not isinstance(code, str) or len(call.arguments) != 1:
             return Outcome(f"{NAME} takes one argument: code, a string", failed=True)
-        source = code.encode(errors="replace").decode()  # half a character is no Python either
         try:
-            outcome = await (await self._namespace.space()).run(source, self._host)
+            outcome = await (await self._namespace.space()).run(sendable(code), self._host)
         except AtollError as error:
             return Outcome(f"{NAME} failed: {error}", failed=True)
-        text = _text(outcome)
-        if len(text) > self._most:
-            text = f"{text[: self._most]}\n[cut: {len(text) - self._most} characters more]"
+        text = cut(_text(outcome), self._most)
         return Outcome(text, failed=bool(outcome.error), final=outcome.submitted)
 
 

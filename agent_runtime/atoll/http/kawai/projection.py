@@ -10,10 +10,11 @@ from typing import assert_never
 
 import msgspec
 
-from atoll.http.faults import INTERNAL, TurnFailed
+from atoll.http.faults import TurnFailed
 from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent, TrajectoryStep
 from atoll.http.sse import sse
 from atoll.wire.events import (
+    INTERNAL,
     Event,
     Failure,
     Planning,

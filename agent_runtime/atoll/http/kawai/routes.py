@@ -12,7 +12,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 
 from atoll.errors import ClientError, NotAllowed
 from atoll.http.access import agent_of
-from atoll.http.asgi import read_body, require_post, send_answer, while_connected
+from atoll.http.asgi import header_of, read_body, require_post, send_answer, while_connected
 from atoll.http.decoding import decode
 from atoll.http.kawai.projection import KawaiProjection, answer_of
 from atoll.http.kawai.wire import ChatRequest
@@ -55,7 +55,7 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     conversations = agent_of(scope["litestar_app"]).conversations
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     body = await read_body(receive)
-    if last := _header(scope, b"last-event-id"):
+    if last := header_of(scope, b"last-event-id"):
         live, number = _rejoined(conversations.latest(query.get("session_id", "")), last)
     else:
         request = decode(_decoder, body) if scope["method"] == "POST" else _queried(query)
@@ -144,14 +144,9 @@ def _refuse_pictures(scope: HTTPScope) -> None:
 
     A browser sends such a request without an Origin, for which the Guard looks.
     """
-    site = _header(scope, b"sec-fetch-site")
-    if site not in ("", "none", "same-origin") and not _header(scope, b"origin"):
+    site = header_of(scope, b"sec-fetch-site")
+    if site not in ("", "none", "same-origin") and not header_of(scope, b"origin"):
         raise NotAllowed("a page of another site may not start a turn; use EventSource or fetch")
-
-
-def _header(scope: HTTPScope, wanted: bytes) -> str:
-    found = (value for name, value in scope["headers"] if name == wanted)
-    return next(found, b"").decode("latin-1")
 
 
 def _rejoined(live: LiveTurn | None, last: str) -> tuple[LiveTurn | None, int]:

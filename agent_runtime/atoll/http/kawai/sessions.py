@@ -45,15 +45,11 @@ async def session_export(request: AnyRequest, session_id: SessionId) -> Exported
 
 @delete("/sessions/{session_id:str}", status_code=200)
 async def session_delete(request: AnyRequest, session_id: SessionId) -> Deleted:
-    """Forget it, and end the turn that it may have under way."""
+    """Forget it, and end the turns that it may have under way."""
     agent = agent_of(request.app)
-    live = agent.conversations.latest(checked(session_id))
-    if live is not None and not live.is_over:
-        live.cancel()
-        await live.ended()
-    elif await agent.sessions.about(session_id) is None:
+    had_turns = await agent.conversations.end(checked(session_id))
+    if not (await agent.sessions.delete(session_id) or had_turns):
         raise _unknown(session_id)
-    await agent.sessions.delete(session_id)
     return Deleted(session_id, deleted=True)
 
 
