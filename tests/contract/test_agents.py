@@ -58,7 +58,7 @@ async def http(api: Daemon) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-FLOCKS = frozenset(["input_schema", "output_schema", "hand_off"])
+FLOCKS = frozenset(["input_schema", "output_schema", "hand_off", "routing"])
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,10 @@ ACTED_ON = frozenset(
         "session.concurrency",
         "io.input",
         "io.output",
+        "io.hand_off",
+        "io.hand_off_choices",
+        "io.hand_off_threshold",
+        "io.hand_off_merge",
         "resources.cpu_limit",
         "resources.memory_limit",
         "resources.pids_limit",
@@ -94,7 +98,6 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
         ("[budget]\ntokens_per_session = 5", "budget.tokens_per_session = 5"),
         ("[dependencies]\npackages = []", "[dependencies]"),
         ("[dependencies]", "[dependencies]"),
-        ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
         ("[resources]\ntimeout = 9", "resources.timeout = 9"),
         ('[deployment]\nengine = "slurm"', 'deployment.engine = "slurm"'),
     ],
@@ -124,7 +127,8 @@ def test_a_key_that_waits_for_a_later_release_is_named(
         "[deployment]\nauto_restart = true\nstop_timeout = 3\nidle_timeout = 60",
         '[resources]\ncpu_limit = 0.5\nmemory_limit = "1GB"\npids_limit = 9',
         '[mcp_servers.a]\ncommand = "x"\nenv = {A = "x"}',
-        '[io]\ninput = "a: str"\noutput = "b: str"',
+        '[io]\ninput = "a: str"\noutput = "b: str"\nhand_off = "b"',
+        '[io]\nhand_off_choices = ["b"]\nhand_off_threshold = 0.7\nhand_off_merge = "add"',
     ],
 )
 def test_what_is_acted_on_is_not_named(tmp_path: Path, text: str) -> None:
@@ -146,7 +150,6 @@ def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:
     assert names == [
         "[sub_agents]",
         "[dependencies]",
-        'io.hand_off = "writer"',
     ]
 
 

@@ -78,6 +78,12 @@ MEANINGS: Mapping[str, str] = {
     "Io.input": 'Typed input: "query: str | What is asked".',
     "Io.output": 'Typed output: "result: str | What was found".',
     "Io.hand_off": "The next agent of a workflow.",
+    "Io.hand_off_choices": "Instead: agents of which the model chooses the next.",
+    "Io.hand_off_threshold": "How sure it must be of its choice; below, the workflow ends.",
+    "Io.hand_off_merge": (
+        "What the next agent is given: `match`, the fields of the result that it takes, "
+        "or `add`, the fields of all that is known so far."
+    ),
     "Resources.cpu_limit": "Cores.",
     "Resources.memory_limit": 'Memory, such as "512MB".',
     "Resources.pids_limit": "Most processes and threads.",

@@ -29,7 +29,6 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     resources, deployment = manifest.resources, manifest.deployment
     return {
         "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
-        "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),
     }

@@ -14,6 +14,7 @@ from atoll.config.expand import is_variable
 from atoll.config.loopback import FIRST_PORT
 from atoll.config.names import name_fault
 from atoll.config.positions import Path
+from atoll.config.signature import SignatureError, parse_signature
 from atoll.wire.json import JsonObject, JsonValue
 
 _LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV")
@@ -25,6 +26,7 @@ def rule_faults(data: JsonObject) -> Iterator[Fault]:
     """Every broken rule of a manifest in our spelling."""
     yield from _name(data, ("agent", "name"))
     yield from _llm(table_of(data, "llm"))
+    yield from _io(table_of(data, "io"))
     yield from _port(table_of(data, "deployment").get("port"), ("deployment", "port"))
     yield from server_faults(table_of(data, "mcp_servers"), ("mcp_servers",))
     for name, child in table_of(data, "sub_agents").items():
@@ -71,6 +73,20 @@ def _llm(llm: JsonObject) -> Iterator[Fault]:
         yield Fault(path=("llm", "provider"), message=message, hint='add `script = "script.toml"`')
     if llm.get("port") == 0:
         yield Fault(path=("llm", "port"), message="expected a port from 1 to 65535, got 0")
+
+
+def _io(io: JsonObject) -> Iterator[Fault]:
+    for key in ("input", "output"):
+        text = io.get(key)
+        if isinstance(text, str) and "${" not in text:
+            try:
+                parse_signature(text)
+            except SignatureError as error:
+                message = f"at character {error.at} of the signature: {error.message}"
+                yield Fault(path=("io", key), message=message, hint=error.hint)
+    if "hand_off" in io and "hand_off_choices" in io:
+        message = "`hand_off` names the next agent and `hand_off_choices` lets the model choose"
+        yield Fault(path=("io", "hand_off"), message=message, hint="keep one of them", at_key=True)
 
 
 def _port(port: JsonValue, path: Path) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from atoll_supervisor.core.row import Row
 class AgentRow(Row, frozen=True, kw_only=True, omit_defaults=True):
     """One agent; times RFC 3339 with zone, sizes in bytes.
 
-    `input_schema`, `output_schema` and `hand_off` are never set here: they
+    `input_schema`, `output_schema`, `hand_off` and `routing` are never set here: they
     stand in the rows of `GET /agents` alone (DESIGN section 7). No other field
     has a default, so none is left out.
     """

@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from atoll_supervisor.core.spec import Routing
+
 Status = Literal["discovered", "starting", "running", "stopped", "failed"]
 """The source system's public words; `phase` is the exact one."""
 
@@ -21,7 +23,7 @@ class Row(Struct, frozen=True, kw_only=True):
     """One unit; times RFC 3339 with zone, sizes in bytes.
 
     `generation` is that of the process whose pid is shown. `limits` tells what
-    enforces each of its `[resources]`. The last three are Flock's, of `GET /agents` only.
+    enforces each of its `[resources]`. The last four are Flock's, of `GET /agents` only.
     """
 
     name: str
@@ -53,3 +55,4 @@ class Row(Struct, frozen=True, kw_only=True):
     input_schema: str | None = None
     output_schema: str | None = None
     hand_off: str | None = None
+    routing: Routing | None = None

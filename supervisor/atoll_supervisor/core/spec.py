@@ -33,6 +33,18 @@ class Policy(Struct, frozen=True, kw_only=True):
     overlap: bool = True
 
 
+class Routing(Struct, frozen=True):
+    """How an agent of a workflow hands off, where that is not simply to `hand_off`.
+
+    A model chooses among `choices` (names); below `threshold`, 0 to 1, nobody goes on.
+    `match` gives the next agent fields of this result alone, `add` all that is known.
+    """
+
+    choices: tuple[str, ...] = ()
+    threshold: float = 0.5
+    merge: Literal["match", "add"] = "match"
+
+
 class Card(Struct, frozen=True, kw_only=True):
     """What the lists show of a unit beside its state; decides nothing.
 
@@ -48,6 +60,7 @@ class Card(Struct, frozen=True, kw_only=True):
     input_schema: str | None = None
     output_schema: str | None = None
     hand_off: str | None = None
+    routing: Routing | None = None
 
 
 class UnitSpec(Struct, frozen=True, kw_only=True):

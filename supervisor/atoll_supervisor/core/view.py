@@ -120,6 +120,7 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         input_schema=card.input_schema,
         output_schema=card.output_schema,
         hand_off=card.hand_off,
+        routing=card.routing,
     )
 
 

@@ -8,11 +8,11 @@ from atoll.adapters.choose import Choice
 from atoll.adapters.local import host_socket
 from atoll.config.llm_defaults import LlmDefaults
 from atoll.config.load import Loaded
-from atoll.config.manifest import Deployment, Manifest, Resources
+from atoll.config.manifest import Deployment, Io, Manifest, Resources
 from atoll.config.names import slug_of
 from atoll.config.places import Places
 from atoll.config.sizes import bytes_of
-from atoll_supervisor.core.spec import Card, Policy, UnitSpec
+from atoll_supervisor.core.spec import Card, Policy, Routing, UnitSpec
 from atoll_supervisor.keeper.protocol import Via
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.effective import checksum_of
@@ -130,4 +130,11 @@ def _card(manifest: Manifest, choice: Choice) -> Card:
         input_schema=manifest.io.input,
         output_schema=manifest.io.output,
         hand_off=manifest.io.hand_off,
+        routing=_routing(manifest.io),
     )
+
+
+def _routing(io: Io) -> Routing | None:
+    """None where an agent hands off to one other, or to nobody, in the usual way."""
+    routing = Routing(io.hand_off_choices, io.hand_off_threshold, io.hand_off_merge)
+    return None if routing == Routing() else routing
