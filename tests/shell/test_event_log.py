@@ -244,14 +244,14 @@ async def test_an_older_schema_is_brought_up_to_date_in_whole_steps(path: Path) 
     assert newer.use(lambda db: db.execute("select id, more from event").fetchall()) == [
         (made.id, b"x")
     ]
-    assert newer.use(lambda db: db.execute("pragma user_version").fetchone()) == (2,)
+    assert newer.use(lambda db: db.execute("pragma user_version").fetchone()) == (len(steps),)
     newer.close()
     failing = database.Database(path, (*steps, "create table half (x); drop table nothing"))
     failing._quarantine = lambda error: None  # the file is to be looked at afterwards
     with pytest.raises(sqlite3.Error):
         failing.use(event_rows.newest)
     with sqlite3.connect(path) as db:
-        assert db.execute("pragma user_version").fetchone() == (2,)
+        assert db.execute("pragma user_version").fetchone() == (len(steps),)
         assert db.execute("select name from sqlite_master where name = 'half'").fetchall() == []
     db.close()
 
@@ -331,7 +331,7 @@ async def test_a_file_that_breaks_under_a_running_daemon_is_replaced(
     log = EventLog(path)
     first = log.note("before")
     await until(lambda: on_disk(path) == [first.id])
-    await asyncio.to_thread(log._thread.submit(log._database.close).result)
+    await asyncio.to_thread(log._disk._thread.submit(log._disk._database.close).result)
     path.write_bytes(b"\0" * 8192)
     second = log.note("after")
     await until(lambda: len(log._recent) == 3)
@@ -407,10 +407,10 @@ asyncio.run(main(Path(sys.argv[1])))
 async def test_fault_19_a_full_disk_costs_the_oldest_events_and_nothing_else(
     tmp_path: Path,
 ) -> None:
-    """In a mount namespace of its own, on a file system of 256 KiB."""
+    """In a mount namespace of its own, on a file system of 512 KiB."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a tiny file system")
-    mounts = 'mount -t tmpfs -o size=256k none "$1" && exec "$2" -c "$3" "$1"'
+    mounts = 'mount -t tmpfs -o size=512k none "$1" && exec "$2" -c "$3" "$1"'
     if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("this machine forbids mount namespaces")
     done = await asyncio.to_thread(

@@ -1,4 +1,4 @@
-"""`atoll.db`: what the daemon keeps of events, later also of runs and services (DESIGN section 9).
+"""`atoll.db`: what the daemon keeps of events and runs, later also of services (DESIGN section 9).
 
 SQLite in WAL mode with `synchronous=NORMAL`: what was committed survives the
 death of the daemon, kill -9 included; only a power cut may take the last
@@ -27,6 +27,39 @@ STEPS = (
         happening text not null
     );
     create index event_unit on event (unit, id);
+    """,
+    """
+    create table run (
+        seq integer primary key autoincrement,
+        id text not null unique,
+        agent text not null,
+        status text not null,
+        batch text not null,
+        item integer not null,
+        ended real,
+        row text not null
+    );
+    create index run_open on run (seq) where ended is null;
+    create index run_ended on run (ended) where ended is not null;
+    create index run_status on run (status, seq);
+    create index run_agent on run (agent, seq);
+    create index run_of_batch on run (batch, item) where batch <> '';
+    create table run_plan (seq integer primary key, plan text not null);
+    create table run_progress (seq integer primary key, progress text not null);
+    create table run_step (
+        seq integer not null, position integer not null, step text not null,
+        primary key (seq, position)
+    ) without rowid;
+    create table run_event (
+        seq integer not null, id integer not null, event text not null,
+        primary key (seq, id)
+    ) without rowid;
+    create table run_key (
+        key text primary key, digest text not null, target text not null
+    ) without rowid;
+    create index run_key_target on run_key (target);
+    create table run_batch (id text primary key, batch text not null) without rowid;
+    create table run_webhook (seq integer primary key);
     """,
 )
 """The schema: step n makes version n of version n - 1. A step that was released never changes."""

@@ -11,19 +11,18 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeVar
 
 from atoll.errors import AtollError
 from atoll_supervisor.core.effects import Record
 from atoll_supervisor.core.happening import Happening, next_id, of_note, of_record
 from atoll_supervisor.core.view import Clock
 from atoll_supervisor.shell import event_rows
-from atoll_supervisor.shell.database import REFUSALS, Database, reason_of
+from atoll_supervisor.shell.database import REFUSALS, reason_of
+from atoll_supervisor.shell.database_thread import DatabaseThread
 
 BATCH = 0.1
 """Seconds that an event may wait for others to be committed with."""
@@ -43,15 +42,13 @@ _PRUNE_EVERY = 500
 
 Tell = Callable[[Happening], None]
 
-T = TypeVar("T")
-
 
 def _silent(_happening: Happening) -> None:
     return None
 
 
 class EventLog:
-    """The events of one daemon, over `atoll.db`; a `ports.Events`.
+    """The events of one daemon, over `atoll.db`; a `ports.Events`. Closing it closes the file.
 
     `tell` is called with each event when it is recorded, in the order of the
     ids. `now` is monotonic and `epoch` wall-clock seconds. Raises ConfigError
@@ -61,7 +58,7 @@ class EventLog:
 
     def __init__(
         self,
-        path: Path,
+        place: Path | DatabaseThread,
         now: Callable[[], float] = time.monotonic,
         epoch: Callable[[], float] = time.time,
         tell: Tell = _silent,
@@ -73,8 +70,7 @@ class EventLog:
         self._epoch = epoch
         self._tell = tell
         self._pulse = pulse
-        self._database = Database(path)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="events")
+        self._disk = place if isinstance(place, DatabaseThread) else DatabaseThread(place)
         self._recent: deque[Happening] = deque()
         self._newest = self._stored = self._open()
         self._outside = max(1, self._newest)  # of a disk that refuses now, more may be read later
@@ -152,9 +148,7 @@ class EventLog:
         self._urgent.set()
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=CLOSE_LIMIT)
-        closed = asyncio.wrap_future(self._thread.submit(self._database.close))
-        self._thread.shutdown(wait=False)
-        await asyncio.wait([closed], timeout=CLOSE_LIMIT)
+        await self._disk.close(CLOSE_LIMIT)
 
     # what is told
 
@@ -202,11 +196,11 @@ class EventLog:
     def _open(self) -> int:
         """The highest id that is stored; 0 when the disk refuses, which the first write tells."""
         try:
-            return self._thread.submit(self._database.use, event_rows.newest).result()
+            return self._disk.run_now(event_rows.newest)
         except REFUSALS:
             return 0
         except BaseException:
-            self._thread.shutdown()
+            self._disk.give_up()
             raise
 
     async def _write(self) -> None:
@@ -226,7 +220,7 @@ class EventLog:
 
     async def _commit(self, batch: Sequence[Happening]) -> None:
         try:
-            await self._run(partial(event_rows.insert, happenings=batch))
+            await self._disk.run(partial(event_rows.insert, happenings=batch))
             await self._prune()
         except (*REFUSALS, AtollError) as error:
             self._refused(error)
@@ -234,38 +228,34 @@ class EventLog:
             self._stored = batch[-1].id
             self._trim()
             self._works()
-        for warning in self._database.take_warnings():
+        for warning in self._disk.take_warnings():
             self._stored = self._outside  # a new file is given what is still known
             self.note(warning)
 
     async def _prune(self) -> None:
         self._commits -= 1
         if self._commits < 0:
-            more = await self._run(partial(event_rows.prune, epoch=self._epoch()))
+            more = await self._disk.run(partial(event_rows.prune, epoch=self._epoch()))
             self._commits = 0 if more else _PRUNE_EVERY
 
     async def _read(
         self, query: Callable[[sqlite3.Connection], list[Happening]]
     ) -> list[Happening]:
         try:
-            return await self._run(query)
+            return await self._disk.run(query)
         except (*REFUSALS, AtollError) as error:
             self._refused(error)
             return []
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._database.use, work)
-
     def _refused(self, error: Exception) -> None:
         if not self.degraded:
-            self.degraded = f"{self._database.path} cannot be used: {reason_of(error)}"
+            self.degraded = f"{self._disk.path} cannot be used: {reason_of(error)}"
             self.note(f"{self.degraded}; up to {WAITING} events wait in memory")
 
     def _works(self) -> None:
         if self.degraded or self._lost:
             lost, self.degraded, self._lost = self._lost, "", 0
-            self.note(f"{self._database.path} is written again; {lost} events were lost")
+            self.note(f"{self._disk.path} is written again; {lost} events were lost")
 
 
 def _joined(stored: list[Happening], recent: list[Happening]) -> list[Happening]:

@@ -139,3 +139,28 @@ class Run(Struct, frozen=True, kw_only=True):
     def is_final(self) -> bool:
         """Whether it has ended."""
         return isinstance(self.phase, Completed | Failed | Cancelled)
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """Many runs of one agent that were asked for together; `items` of them."""
+
+    batch_id: str
+    agent: str
+    accepted: float
+    items: int
+    workers: int = 5
+    return_errors: bool = False
+
+
+class IdempotencyKey(Struct, frozen=True):
+    """What a client calls its request, and a digest of the request itself."""
+
+    key: str
+    digest: str
+
+
+class Known(Struct, frozen=True):
+    """A request that was there before: the id of its run or batch, and whether it was the same."""
+
+    target: str
+    is_same: bool
