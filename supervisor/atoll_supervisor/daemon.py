@@ -30,9 +30,11 @@ from atoll_supervisor.keeper.protocol import Leave, Process
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
 from atoll_supervisor.loop.keeping import Keeping
 from atoll_supervisor.loop.looks import Looks
+from atoll_supervisor.loop.runs import Runs
 from atoll_supervisor.loop.runtime import Runtime
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell import checkup
+from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.event_log import EventLog
 from atoll_supervisor.shell.journal import Journal
 from atoll_supervisor.shell.keepers import Reached, reach
@@ -40,6 +42,7 @@ from atoll_supervisor.shell.lock import Lock
 from atoll_supervisor.shell.notify import Notifier
 from atoll_supervisor.shell.own_port import OwnPort, Wish, own_port
 from atoll_supervisor.shell.plan import Planner
+from atoll_supervisor.shell.run_store import RunStore
 from atoll_supervisor.shell.successor import (
     become,
     hold_signals,
@@ -112,8 +115,10 @@ class Daemon:
         self._url = f"http://{authority(settings.host, settings.api_port)}"
         self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
         self._notifier = Notifier.from_environ(os.environ)
-        self._events = EventLog(places.state / "atoll.db", tell=self._tell)
+        disk = DatabaseThread(places.state / "atoll.db")
+        self._events = EventLog(disk, tell=self._tell)
         self._fleet = self._make_fleet()
+        self._runs = Runs(RunStore(disk), self._fleet, os.environ.get("ATOLL_AGENT_TOKEN", ""))
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"
@@ -135,6 +140,7 @@ class Daemon:
         try:
             own = await self._serve(await self._reach())
         finally:
+            await self._runs.close()
             await self._events.close()
         return own if self._upgrade else None
 
@@ -185,6 +191,7 @@ class Daemon:
                 group.create_task(self._fleet.run(self._beat, self._notifier.interval)),
                 group.create_task(self._keeping.run()),
                 group.create_task(self._looks.run()),
+                group.create_task(self._runs.main()),
                 group.create_task(self._looks.watch(self._settings.agents_dir)),
             ]
             group.create_task(self._announce(server))
@@ -233,8 +240,7 @@ class Daemon:
     # inside
 
     def _make_fleet(self) -> FleetLoop:
-        settings, places = self._settings, self._places
-        events = self._events
+        settings, places, events = self._settings, self._places, self._events
         machine = Machine(time.monotonic, time.time, random.random, events.record, events.note)
         return FleetLoop(
             machine,
@@ -262,6 +268,7 @@ class Daemon:
             rules,
             __version__,
             events=self._events,
+            runs=self._runs,
             upkeep=self,
             leaving=self._down,
             agent_token=os.environ.get("ATOLL_AGENT_TOKEN", ""),

@@ -7,6 +7,16 @@ from typing import Protocol
 
 from atoll_supervisor.core.happening import Happening
 from atoll_supervisor.core.row import Row
+from atoll_supervisor.core.runs.events import Told
+from atoll_supervisor.core.runs.records import (
+    Batch,
+    BatchOrder,
+    IdempotencyKey,
+    Order,
+    Page,
+    Run,
+    Wanted,
+)
 
 
 class Fleet(Protocol):
@@ -90,4 +100,49 @@ class Upkeep(Protocol):
 
     async def upgrade(self) -> None:
         """Begin to become the program on the disk; raises AtollError when that does not start."""
+        ...
+
+
+class Runs(Protocol):
+    """Recorded work. Whatever is given back is kept; NotFound is raised for what is not there.
+
+    Each method raises an AtollError with status 503 when the disk refuses.
+    """
+
+    async def start(self, order: Order, key: IdempotencyKey | None) -> Run:
+        """Accept a run, or find the one that the key names."""
+        ...
+
+    async def start_batch(
+        self, orders: Sequence[Order], more: BatchOrder, key: IdempotencyKey | None
+    ) -> str:
+        """Accept many runs at once; the batch's id."""
+        ...
+
+    async def ended(self, run_id: str, leaving: asyncio.Event) -> Run:
+        """The run when it has ended, or as it is when the daemon leaves."""
+        ...
+
+    async def run(self, run_id: str) -> Run:
+        """The run as it is now."""
+        ...
+
+    async def page(self, wanted: Wanted) -> Page:
+        """A list of runs, newest first."""
+        ...
+
+    async def batch(self, batch_id: str) -> tuple[Batch, list[Run]]:
+        """A batch and its runs, in the order in which they were given."""
+        ...
+
+    async def cancel(self, run_id: str, leaving: asyncio.Event) -> Run:
+        """The run when it has ended, by this or before."""
+        ...
+
+    async def delete(self, run_id: str) -> None:
+        """Forget a run that has ended."""
+        ...
+
+    def follow(self, run_id: str, after: int, leaving: asyncio.Event) -> AsyncIterator[list[Told]]:
+        """The run's events after an id, to its end; nothing for a while comes as an empty list."""
         ...

@@ -1,6 +1,7 @@
 """Every route against a wrong token, a foreign Origin and a foreign Host."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,8 +22,21 @@ PUBLIC = {
     ("GET", "/api/v1/agents/ghidraagent"),
     ("GET", "/openapi.json"),
 }
+WORK = {
+    ("GET", "/run"): 200,
+    ("GET", "/run/x"): 404,
+    ("GET", "/run/x/events"): 404,
+    ("GET", "/batch/x"): 404,
+    ("POST", "/run/agent"): 400,
+    ("POST", "/run/flock"): 400,
+    ("POST", "/run/batch"): 400,
+    ("POST", "/run/x/cancel"): 404,
+    ("DELETE", "/run/x"): 404,
+}
+"""Routes that let agents work: as the gateway's, without a token where agents have none."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "X-CUSTOM"]
-AGENT = "/api/v1/agents/ghidraagent"
+NAME = "ghidraagent"
+AGENT = f"/api/v1/agents/{NAME}"
 WRONG_CREDENTIALS = [
     {},
     {"Authorization": "Bearer wrong"},
@@ -38,10 +52,10 @@ WRONG_CREDENTIALS = [
 
 
 def routes() -> list[tuple[str, str]]:
-    given = dict.fromkeys(("fleet", "events", "upkeep", "about", "leaving"))
+    given = dict.fromkeys(("fleet", "events", "runs", "upkeep", "about", "leaving"))
     app = application(given, Access(TOKEN), "0")
     return sorted(
-        (method, route.path_format.replace("{name}", "ghidraagent"))
+        (method, re.sub(r"{(run|batch)_id}", "x", route.path_format.replace("{name}", NAME)))
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
@@ -69,7 +83,22 @@ async def test_only_the_routes_on_the_list_answer_without_the_token(
         route: 200 if route in PUBLIC else 204 if route[0] == "OPTIONS" else 401
         for route in answers
     }
-    assert answers == expected
+    assert answers == expected | WORK
+
+
+async def test_where_agents_have_a_token_work_wants_it_or_the_management_s(tmp_path: Path) -> None:
+    async with (
+        daemon(make_fleet(tmp_path), agent_token="theirs") as api,
+        httpx.AsyncClient(base_url=api.url, timeout=20) as http,
+    ):
+        for offered, allowed in (("", False), ("wrong", False), ("theirs", True), (TOKEN, True)):
+            headers = {"Authorization": f"Bearer {offered}"} if offered else {}
+            answers = {
+                route: (await http.request(*route, headers=headers)).status_code for route in WORK
+            }
+            assert answers == (WORK if allowed else dict.fromkeys(WORK, 401))
+        theirs = {"Authorization": "Bearer theirs"}
+        assert (await http.post(f"{AGENT}/stop", headers=theirs)).status_code == 401
 
 
 @pytest.mark.parametrize("headers", WRONG_CREDENTIALS)

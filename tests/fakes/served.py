@@ -12,9 +12,10 @@ from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll_supervisor.api.app import create_app
 from atoll_supervisor.api.auth import Access
-from atoll_supervisor.ports import Events
+from atoll_supervisor.ports import Events, Runs
 from tests.fakes.events import MemoryEvents
 from tests.fakes.fleet import MemoryFleet, row_of
+from tests.fakes.runs import NoRuns
 from tests.fakes.upkeep import MemoryUpkeep
 
 TOKEN = "the-token-of-the-tests"
@@ -54,17 +55,20 @@ async def daemon(
     events: Events | None = None,
     port: int = 0,
     agent_token: str = "",
+    runs: Runs | None = None,
 ) -> AsyncIterator[Daemon]:
     """Serve the management API of `fleet`; of no events when none are given."""
     rules = GuardRules(bind_host="127.0.0.1", same_origin_only=True)
     leaving = asyncio.Event()
     events = events or MemoryEvents()
+    runs = runs or NoRuns()
     app = create_app(
         fleet,
         Access(token),
         rules,
         "9.9.9",
         events=events,
+        runs=runs,
         upkeep=MemoryUpkeep(),
         leaving=leaving,
         agent_token=agent_token,

@@ -10,11 +10,10 @@ import pytest
 
 from atoll_supervisor.core.runs.events import Answered, Begun, CancelAsked, Outcome, Told
 from atoll_supervisor.core.runs.machine import accepted, open_question, step
-from atoll_supervisor.core.runs.records import Batch, IdempotencyKey, Known, Webhook
+from atoll_supervisor.core.runs.records import Batch, IdempotencyKey, Known, Wanted, Webhook
 from atoll_supervisor.core.runs.view import body_of
 from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.event_log import EventLog
-from atoll_supervisor.shell.run_rows import Wanted
 from atoll_supervisor.shell.run_store import NotKept, RunStore
 from tests.fakes.roles import finding, plan, role
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from msgspec.structs import replace
 
 from atoll.errors import AtollError
 from atoll.http.asgi import AsgiApp
@@ -14,15 +15,25 @@ from atoll.http.guard import GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
+from atoll_supervisor.api.batches import read_batch, run_batch
 from atoll_supervisor.api.doors import Doors
 from atoll_supervisor.api.events import read_agent_events, read_events
 from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
+from atoll_supervisor.api.run_events import read_run_events
+from atoll_supervisor.api.runs import (
+    cancel_run,
+    delete_run,
+    list_runs,
+    read_run,
+    run_agent,
+    run_flock,
+)
 from atoll_supervisor.api.upkeep import reload, upgrade
 from atoll_supervisor.gateway.app import Gateway
-from atoll_supervisor.ports import Events, Fleet, Upkeep
+from atoll_supervisor.ports import Events, Fleet, Runs, Upkeep
 
 _HANDLERS = (
     health,
@@ -35,6 +46,15 @@ _HANDLERS = (
     reload,
     upgrade,
     openapi_document,
+    run_agent,
+    run_flock,
+    list_runs,
+    read_run,
+    read_run_events,
+    cancel_run,
+    delete_run,
+    run_batch,
+    read_batch,
 )
 
 
@@ -45,6 +65,7 @@ def create_app(
     version: str,
     *,
     events: Events,
+    runs: Runs,
     upkeep: Upkeep,
     leaving: asyncio.Event | None = None,
     agent_token: str = "",
@@ -57,10 +78,12 @@ def create_app(
     given = {
         "fleet": fleet,
         "events": events,
+        "runs": runs,
         "upkeep": upkeep,
         "about": About(version, secrets.token_hex(16)),
         "leaving": leaving or asyncio.Event(),
     }
+    access = replace(access, work_token=agent_token)
     management = HeadAsGet(application(given, access, version), may_be_endless)
     return Doors(Gateway(fleet, agent_token), management, rules, agent_token)
 
@@ -90,11 +113,11 @@ def _always(value: object) -> Provide:
 
 
 def may_be_endless(path: str) -> bool:
-    """Whether a GET may never end: logs and events; an agent may be called `logs` or `events`."""
+    """Whether a GET may never end: logs, events; an agent may be called `logs` or `events`."""
     match path.rstrip("/").split("/")[1:]:
         case ["api", "v1", "events"]:
             return True
-        case ["api", "v1", "agents", _, "logs" | "events"]:
+        case ["api", "v1", "agents", _, "logs" | "events"] | ["run", _, "events"]:
             return True
         case _:
             return False

@@ -16,9 +16,14 @@ from atoll_supervisor.shell.token import matches
 PUBLIC = {"public": True}
 """The `opt` of a handler that answers without the token."""
 
+WORK = {"work": True}
+"""The `opt` of a handler that lets agents work, as the gateway does: it wants their own token,
+where they have one, and none where they have none (DESIGN section 11)."""
+
 BY_TOKEN: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
 """The two ways to show the token, for the OpenAPI entry of a handler that needs it."""
 
+_WORK_HINT = "send it as `Authorization: Bearer …` or `X-API-Key`"
 _HINT = "`atoll token show` prints the token; send it as `Authorization: Bearer …` or `X-API-Key`"
 
 
@@ -30,15 +35,23 @@ class Unauthorized(ClientError):
 
 
 class Access(Struct, frozen=True):
-    """The token of this daemon; None when it was started with `--auth none`."""
+    """The token of this daemon; None when it was started with `--auth none`.
+
+    `work_token` is that of the agents' clients, "" when they need none.
+    """
 
     token: str | None
+    work_token: str = ""
 
     def admits(self, offered: str) -> bool:
         """Whether `offered` is the token, in a time that does not tell how nearly."""
         if self.token is None:
             return True
         return matches(self.token, offered)
+
+    def admits_work(self, offered: str) -> bool:
+        """Whether whoever offers this may have agents work."""
+        return not self.work_token or matches(self.work_token, offered) or self.admits(offered)
 
 
 class Gate:
@@ -53,8 +66,13 @@ class Gate:
         handler: BaseRouteHandler,
     ) -> None:
         """Return when the connection may pass; raises Unauthorized."""
-        if handler.opt.get("public") or self._access.admits(_offered(connection)):
+        offered = _offered(connection)
+        if handler.opt.get("public") or self._access.admits(offered):
             return
+        if handler.opt.get("work") and self._access.admits_work(offered):
+            return
+        if handler.opt.get("work"):
+            raise Unauthorized(f"this needs the agents' token: {_WORK_HINT}")
         # The same words for none and for a wrong one: a guesser learns nothing.
         raise Unauthorized(f"this needs the management token: {_HINT}")
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from atoll.adapters.http1 import Answer, Headers, Place, Pool, Unreachable
+from atoll.adapters.http1 import IDLE, Answer, Headers, Place, Pool, Unreachable
 from atoll.adapters.http1_connection import Broken, Lost, Silent
 from atoll.errors import NotFound
 from atoll_supervisor.core.row import Row
@@ -53,11 +53,16 @@ class Question(Struct, frozen=True):
 
 
 class Carrier:
-    """Asks the agents of a fleet; `patience` in seconds."""
+    """Asks the agents of a fleet; `patience` in seconds.
 
-    def __init__(self, fleet: Fleet, patience: float = PATIENCE) -> None:
+    With `once`, a request that may have reached its agent is never sent again.
+    """
+
+    def __init__(self, fleet: Fleet, patience: float = PATIENCE, *, once: bool = False) -> None:
         self._fleet = fleet
         self._patience = patience
+        self._most_sent = 1 if once else MOST_SENT
+        self._idle = 0.0 if once else IDLE  # on a kept connection nobody knows what arrived
         self._pools: dict[str, tuple[str, Pool]] = {}
 
     @asynccontextmanager
@@ -115,7 +120,7 @@ class Carrier:
             except Broken as error:
                 await stack.aclose()
                 sent += 1
-                if not isinstance(error, Lost) or sent == MOST_SENT:
+                if not isinstance(error, Lost) or sent == self._most_sent:
                     raise broke_off(slug, str(error)) from None
             await asyncio.sleep(_AGAIN)
 
@@ -125,7 +130,7 @@ class Carrier:
         if pool is None or url != row.url:
             if pool is not None:
                 pool.close()
-            url, pool = row.url or "", Pool(_place(row))
+            url, pool = row.url or "", Pool(_place(row), idle=self._idle)
             self._pools[row.slug] = (url, pool)
         return pool
 

@@ -182,7 +182,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    """Only what is ours to write to: the first of these is noted in the file."""
+    """Only what is ours to write to: the mode of the journal is noted in the file."""
+    db.execute("pragma cell_size_check = on")  # a spoilt page is found when it is read
     db.execute("pragma journal_mode = wal")
     db.execute("pragma synchronous = normal")
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
-from msgspec import Struct
 
 from atoll.config.names import slug_of, without_tag
 from atoll_supervisor.core.runs.events import Outcome, Told
@@ -18,11 +17,13 @@ from atoll_supervisor.core.runs.records import (
     Batch,
     IdempotencyKey,
     Known,
+    Page,
     Plan,
     Progress,
     Run,
     Status,
     Step,
+    Wanted,
 )
 from atoll_supervisor.core.runs.view import ended_at, row_of, status_of
 
@@ -61,22 +62,6 @@ _progress = msgspec.json.Decoder(Progress)
 _steps = msgspec.json.Decoder(Step)
 _events = msgspec.json.Decoder(Told)
 _batches = msgspec.json.Decoder(Batch)
-
-
-class Wanted(Struct, frozen=True):
-    """Which runs a list is to show: those before `before`, newest first."""
-
-    limit: int
-    status: Status | None = None
-    agent: str | None = None
-    before: int | None = None
-
-
-class Page(Struct, frozen=True):
-    """Rows as JSON, and the number before which the next page begins; None at the end."""
-
-    rows: tuple[bytes, ...]
-    following: int | None
 
 
 def accept(

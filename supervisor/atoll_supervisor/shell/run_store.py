@@ -9,7 +9,7 @@ import msgspec
 
 from atoll.errors import AtollError
 from atoll_supervisor.core.runs.events import Outcome, Told
-from atoll_supervisor.core.runs.records import Batch, IdempotencyKey, Known, Run
+from atoll_supervisor.core.runs.records import Batch, IdempotencyKey, Known, Page, Run, Wanted
 from atoll_supervisor.shell import run_rows
 from atoll_supervisor.shell.database import REFUSALS, reason_of
 from atoll_supervisor.shell.database_thread import DatabaseThread
@@ -56,7 +56,7 @@ class RunStore:
         """What was told of a run after an id."""
         return await self._done(partial(run_rows.events, run_id=run_id, after=after))
 
-    async def page(self, wanted: run_rows.Wanted) -> run_rows.Page:
+    async def page(self, wanted: Wanted) -> Page:
         """A list of runs."""
         return await self._done(partial(run_rows.page, wanted=wanted))
 

@@ -24,23 +24,33 @@ class Webhook(Struct, frozen=True):
     secret: str = ""
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """What was asked; never changes.
+class Order(Struct, frozen=True, kw_only=True):
+    """What a client asks for.
 
     `agent` is as the client spelled it. `on_interrupt` says what becomes of a step whose
-    agent or daemon was killed: ask again, or fail. `batch` "" is no batch, `item` the place in it.
+    agent or daemon was killed: ask again, or fail.
     """
 
-    run_id: str
     kind: Kind
     agent: str
     inputs: JsonObject
-    accepted: float
     on_interrupt: OnInterrupt = "continue"
     max_steps: int = USUAL_STEPS
     webhook: Webhook | None = None
+
+
+class Plan(Order, frozen=True, kw_only=True):
+    """An order that was accepted; never changes.
+
+    `batch` "" is no batch; `item` is the place in it, and of all its runs `workers` are
+    under way at once.
+    """
+
+    run_id: str
+    accepted: float
     batch: str = ""
     item: int = 0
+    workers: int = 0
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -141,15 +151,23 @@ class Run(Struct, frozen=True, kw_only=True):
         return isinstance(self.phase, Completed | Failed | Cancelled)
 
 
-class Batch(Struct, frozen=True, kw_only=True):
-    """Many runs of one agent that were asked for together; `items` of them."""
+class BatchOrder(Struct, frozen=True, kw_only=True):
+    """Many runs of one agent, `workers` of them under way at once.
 
-    batch_id: str
+    With `return_errors`, runs that fail are results and do not fail the batch.
+    """
+
     agent: str
-    accepted: float
-    items: int
     workers: int = 5
     return_errors: bool = False
+
+
+class Batch(BatchOrder, frozen=True, kw_only=True):
+    """Such an order that was accepted; of `items` runs."""
+
+    batch_id: str
+    accepted: float
+    items: int
 
 
 class IdempotencyKey(Struct, frozen=True):
@@ -164,3 +182,19 @@ class Known(Struct, frozen=True):
 
     target: str
     is_same: bool
+
+
+class Wanted(Struct, frozen=True):
+    """Which runs a list is to show: those before `before`, newest first."""
+
+    limit: int
+    status: Status | None = None
+    agent: str | None = None
+    before: int | None = None
+
+
+class Page(Struct, frozen=True):
+    """Rows as JSON, and the number before which the next page begins; None at the end."""
+
+    rows: tuple[bytes, ...]
+    following: int | None

@@ -1,0 +1,94 @@
+"""`GET /run/{run_id}/events`: what happens to a run, as it happens.
+
+Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)
+that end with the run and are resumed by `Last-Event-ID`; one JSON document of what has
+happened with `Accept: application/json`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, Parameter
+from litestar.response import Stream
+from msgspec import Struct
+
+from atoll_supervisor.api.auth import WORK
+from atoll_supervisor.api.logs import Leaving
+from atoll_supervisor.api.problems import AnyRequest, described
+from atoll_supervisor.api.runs import AnyRuns, RunId
+from atoll_supervisor.core.runs.events import Told
+from atoll_supervisor.ports import Runs
+
+JSON = "application/json"
+SSE = "text/event-stream"
+_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache", "Vary": "Accept"}
+_RECONNECT = b"retry: 1000\n\n"
+_LARGEST = 2**53
+
+After = Annotated[int, Parameter(ge=0, le=_LARGEST, description="The id of the last that you have")]
+LastEventId = Annotated[
+    int | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        ge=0,
+        le=_LARGEST,
+        description="As `after`, and stronger: what a browser sends when it reconnects",
+    ),
+]
+
+
+class RunEvents(Struct, frozen=True):
+    """Events of a run, oldest first."""
+
+    events: tuple[Told, ...]
+    count: int
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+@get(
+    "/run/{run_id:str}/events", opt=WORK, operation_id="read_run_events", tags=["flock"],
+    responses={
+        200: ResponseSpec(str, description="The events", media_type=SSE),
+        **described(400, 401, 404),
+    },
+)  # fmt: skip
+async def read_run_events(
+    request: AnyRequest,
+    runs: AnyRuns,
+    leaving: Leaving,
+    run_id: RunId,
+    after: After = 0,
+    last_event_id: LastEventId = None,
+) -> Response[bytes] | Stream:
+    """A run's events from its beginning, or after an id, until it has ended."""
+    await runs.run(run_id)
+    place = after if last_event_id is None else last_event_id
+    if JSON in request.headers.get("accept", ""):
+        return await _so_far(runs, run_id, place)
+    pages = runs.follow(run_id, place, leaving)
+    return Stream(_rendered(pages), media_type=SSE, headers=_HEADERS)
+
+
+async def _so_far(runs: Runs, run_id: str, after: int) -> Response[bytes]:
+    now = asyncio.Event()
+    now.set()
+    found = [one async for page in runs.follow(run_id, after, now) for one in page]
+    body = _encode(RunEvents(tuple(found), len(found)))
+    return Response(body, media_type=JSON, headers={"Vary": "Accept"})
+
+
+async def _rendered(pages: AsyncIterator[list[Told]]) -> AsyncIterator[bytes]:
+    """Each page as it comes; an empty one is a comment, a sign of life that clients skip."""
+    yield _RECONNECT
+    async for page in pages:
+        yield b"".join(map(_as_sse, page)) or b":\n\n"
+
+
+def _as_sse(told: Told) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (told.id, told.type.encode(), _encode(told))

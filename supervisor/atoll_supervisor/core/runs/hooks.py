@@ -1,0 +1,34 @@
+"""What a webhook is sent, and how it knows who sent it."""
+
+import hashlib
+import hmac
+from urllib.parse import urlsplit
+
+from atoll_supervisor.core.runs.records import Webhook
+
+SIGNATURE = "X-Atoll-Signature"
+WAITS = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
+"""Seconds between the tries; after the last it is given up."""
+MOST_URL = 2000
+
+
+def signature_of(secret: str, body: bytes) -> str:
+    """`sha256=` and the HMAC of the body (RFC 2104) in hexadecimal, as GitHub's have it."""
+    return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+
+
+def webhook_fault(webhook: Webhook) -> str:
+    """Why it cannot be told anything, or ""; never shows the URL, it may hold a secret."""
+    url = webhook.url
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "webhook.url is no URL"
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        return "webhook.url must begin with http:// or https:// and name a host"
+    if parts.username is not None or parts.password is not None:
+        return "webhook.url must hold no user name and no password; `secret` signs the request"
+    if len(url) > MOST_URL or not url.isprintable() or " " in url:
+        return "webhook.url is too long, or holds spaces or control characters"
+    return ""
