@@ -113,12 +113,13 @@ class Daemon:
         self._settled = False
         self._on_terminal = sys.stdin.isatty()  # asked now: a terminal that hung up denies it
         self._url = f"http://{authority(settings.host, settings.api_port)}"
-        self._access = Access(ensure_token(places.token) if settings.auth == "token" else None)
+        token = ensure_token(places.token) if settings.auth == "token" else None
+        self._access = Access(token, os.environ.get("ATOLL_AGENT_TOKEN", ""))
         self._notifier = Notifier.from_environ(os.environ)
         disk = DatabaseThread(places.state / "atoll.db")
         self._events = EventLog(disk, tell=self._tell)
         self._fleet = self._make_fleet()
-        self._runs = Runs(RunStore(disk), self._fleet, os.environ.get("ATOLL_AGENT_TOKEN", ""))
+        self._runs = Runs(RunStore(disk), self._fleet, self._access.work_token)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"
@@ -271,7 +272,6 @@ class Daemon:
             runs=self._runs,
             upkeep=self,
             leaving=self._down,
-            agent_token=os.environ.get("ATOLL_AGENT_TOKEN", ""),
         )
         return HttpServer(app, sock, stop_timeout=API_STOP_TIMEOUT)
 

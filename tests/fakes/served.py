@@ -64,14 +64,13 @@ async def daemon(
     runs = runs or NoRuns()
     app = create_app(
         fleet,
-        Access(token),
+        Access(token, agent_token),
         rules,
         "9.9.9",
         events=events,
         runs=runs,
         upkeep=MemoryUpkeep(),
         leaving=leaving,
-        agent_token=agent_token,
     )
     async with served(app, port) as port:
         yield Daemon(f"http://127.0.0.1:{port}", port, fleet, leaving)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from msgspec.structs import replace
 
 from atoll.errors import AtollError
 from atoll.http.asgi import AsgiApp
@@ -68,12 +67,11 @@ def create_app(
     runs: Runs,
     upkeep: Upkeep,
     leaving: asyncio.Event | None = None,
-    agent_token: str = "",
 ) -> AsgiApp:
     """The daemon's ASGI application, with Host, Origin and body checks in front.
 
     `rules` say which hosts and origins may speak to this port. Streams that would
-    go on for ever end when `leaving` is set. The gateway's clients show `agent_token`.
+    go on for ever end when `leaving` is set.
     """
     given = {
         "fleet": fleet,
@@ -83,9 +81,8 @@ def create_app(
         "about": About(version, secrets.token_hex(16)),
         "leaving": leaving or asyncio.Event(),
     }
-    access = replace(access, work_token=agent_token)
     management = HeadAsGet(application(given, access, version), may_be_endless)
-    return Doors(Gateway(fleet, agent_token), management, rules, agent_token)
+    return Doors(Gateway(fleet, access.work_token), management, rules, access.work_token)
 
 
 def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:

@@ -1,0 +1,250 @@
+"""Runs of a whole daemon: what was accepted ends, once, whoever is killed meanwhile."""
+
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.daemon import PLAIN, Daemon, add_agent, eventually, running
+from tests.fakes.workers import add_worker
+
+LIMIT = 60
+PARALLEL = 60
+"""Background runs at once here; benchmarks/runs.py takes 200."""
+KILLS = 4
+ENDS = ("completed", "failed", "cancelled")
+
+NOTES = """
+from pathlib import Path
+
+def note(word: str) -> str:
+    \"\"\"Write a word down.\"\"\"
+    with Path({path!r}).open("a") as file:
+        file.write(word + "\\n")
+    return "noted"
+"""
+# With tools and a form to keep to, a model is asked for its answer once more, held to the form.
+NOTING = """
+[[turn]]
+[[turn.call]]
+name = "note"
+arguments = {{ word = "{word}" }}
+
+[[turn]]
+chunks = ["I have it."]
+
+[[turn]]
+delay = {delay}
+chunks = ['{said}']
+"""
+
+
+def add_noting(daemon: Daemon, name: str, said: str, delay: float, **kinds: str) -> None:
+    """An agent that writes its name into `notes` in each step, and then takes its time."""
+    more = '[tools]\npython = "tools.py"\n[deployment]\nrestart = "always"\nrestart_delay = 0.05'
+    folder = add_worker(daemon.agents, name, more=more, **kinds).parent
+    notes = str(daemon.agents.parent / "notes")
+    (folder / "tools.py").write_text(NOTES.format(path=notes))
+    (folder / "script.toml").write_text(
+        'capabilities = ["completion", "tools"]\n'
+        + NOTING.format(word=name, delay=delay, said=said)
+    )
+
+
+def noted(daemon: Daemon) -> Counter[str]:
+    path = daemon.agents.parent / "notes"
+    return Counter(path.read_text().split() if path.exists() else [])
+
+
+def start(daemon: Daemon, agent: str, kind: str = "agent", key: str = "", **more: object) -> dict:
+    body = {"agent_name": agent, "inputs": {"query": "go"}, "async_run": True, **more}
+    headers = {"Idempotency-Key": key} if key else {}
+    url = f"{daemon.url}/run/{kind}"
+    answer = httpx.post(url, json=body, headers=headers, timeout=LIMIT, verify=PLAIN)
+    return answer.raise_for_status().json()
+
+
+def ended(daemon: Daemon, run_id: str) -> dict:
+    """The run once it has ended."""
+    told: dict = {}
+
+    def is_over() -> bool:
+        nonlocal told
+        told = daemon.get(f"/run/{run_id}").raise_for_status().json()
+        return told["status"] in ENDS
+
+    eventually(is_over, LIMIT, "the run did not end")
+    return told
+
+
+def kinds(daemon: Daemon, run_id: str) -> list[str]:
+    url = f"{daemon.url}/run/{run_id}/events"
+    answer = httpx.get(url, headers={"Accept": "application/json"}, timeout=LIMIT, verify=PLAIN)
+    return [one["type"] for one in answer.raise_for_status().json()["events"]]
+
+
+def workflow(tmp_path: Path) -> Daemon:
+    """`first` is quick, `second` takes a second."""
+    daemon = Daemon(tmp_path)
+    add_noting(daemon, "first", '{"query": "x"}', 0, gives="query: str", io='hand_off = "second"')
+    add_noting(daemon, "second", '{"result": "done"}', 1.0)
+    return daemon
+
+
+@pytest.mark.parametrize("policy", ["continue", "fail"])
+def test_a_run_whose_agent_is_killed_goes_on_or_fails_as_it_was_told(
+    tmp_path: Path, policy: str
+) -> None:
+    with running(workflow(tmp_path)) as daemon:
+        run_id = start(daemon, "first", "flock", on_interrupt=policy)["run_id"]
+        eventually(lambda: noted(daemon)["second"] == 1)
+        os.kill(daemon.units()["second"], signal.SIGKILL)
+        told = ended(daemon, run_id)
+        assert "interrupted" in kinds(daemon, run_id)
+        if policy == "continue":
+            assert (told["status"], told["result"]) == ("completed", {"result": "done"})
+            assert noted(daemon) == {"first": 1, "second": 2}
+        else:
+            assert (told["status"], told["reason"]) == ("failed", "interrupted")
+            assert told["path"] == ["first"]
+            assert "agent 'second'" in told["error"]
+            assert noted(daemon) == {"first": 1, "second": 1}, "it was asked again"
+
+
+@pytest.mark.parametrize("policy", ["continue", "fail"])
+def test_a_run_whose_daemon_is_killed_goes_on_from_its_last_finished_step_or_fails(
+    tmp_path: Path, policy: str
+) -> None:
+    with running(workflow(tmp_path)) as daemon:
+        run_id = start(daemon, "first", "flock", on_interrupt=policy)["run_id"]
+        eventually(lambda: noted(daemon)["second"] == 1)
+        daemon.stop(signal.SIGKILL)
+        daemon.start(settled=False)
+        told = ended(daemon, run_id)
+        assert noted(daemon)["first"] == 1, "a finished step was done again"
+        if policy == "continue":
+            assert (told["status"], told["path"]) == ("completed", ["first", "second"])
+        else:
+            assert (told["status"], told["reason"]) == ("failed", "interrupted")
+            assert told["error"].endswith("the daemon was restarted")
+            assert noted(daemon)["second"] == 1, "it was asked again"
+
+
+@pytest.mark.parametrize("way", ["stop", "upgrade"])
+def test_a_run_outlives_a_daemon_that_is_stopped_or_replaced(tmp_path: Path, way: str) -> None:
+    with running(workflow(tmp_path)) as daemon:
+        run_id = start(daemon, "first", "flock")["run_id"]
+        eventually(lambda: noted(daemon)["second"] == 1)
+        if way == "stop":
+            assert daemon.stop() == 0
+            daemon.start(settled=False)
+        else:
+            daemon.post("/api/v1/upgrade").raise_for_status()
+        eventually(lambda: _is_up(daemon))
+        assert ended(daemon, run_id)["status"] == "completed"
+        assert noted(daemon)["first"] == 1
+
+
+def _is_up(daemon: Daemon) -> bool:
+    try:
+        return daemon.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_run_that_waits_for_an_agent_on_its_way_up_is_not_refused(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    add_worker(daemon.agents, "worker", {"result": "x"})
+    with running(daemon):
+        daemon.post("/api/v1/agents/worker/restart?wait=false").raise_for_status()
+        assert ended(daemon, start(daemon, "worker")["run_id"])["status"] == "completed"
+        daemon.post("/api/v1/agents/worker/stop").raise_for_status()
+        told = ended(daemon, start(daemon, "worker")["run_id"])
+        assert (told["status"], told["reason"]) == ("failed", "agent_not_running")
+        assert "`atoll start worker` starts it" in told["error"]
+
+
+def test_many_runs_in_the_background_are_none_of_them_lost(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    for name in ("one", "two", "three"):
+        add_worker(daemon.agents, name, {"result": name}, delay=0.05)
+    with running(daemon):
+        names = [("one", "two", "three")[n % 3] for n in range(PARALLEL)]
+        with ThreadPoolExecutor(16) as pool:
+            ids = [run["run_id"] for run in pool.map(lambda name: start(daemon, name), names)]
+        assert len(set(ids)) == PARALLEL
+        told = [ended(daemon, run_id) for run_id in ids]
+        assert [one["result"] for one in told] == [{"result": name} for name in names]
+        listed = daemon.get(f"/run?limit={PARALLEL * 2}").json()["runs"]
+        assert {one["run_id"] for one in listed} == set(ids)
+
+
+@pytest.mark.timeout(240)
+def test_no_accepted_run_is_lost_or_a_ghost_or_done_twice_through_kills(tmp_path: Path) -> None:
+    """Daemon and agents are killed at random while runs are accepted and under way."""
+    seed = random.SystemRandom().randrange(10**9)
+    chance = random.Random(seed)
+    daemon = Daemon(tmp_path)
+    said = {"query": "x"}
+    add_worker(daemon.agents, "first", said, gives="query: str", io='hand_off = "second"')
+    add_worker(daemon.agents, "second", {"result": "x"}, delay=0.05)
+    accepted: dict[str, tuple[str, str]] = {}
+    with running(daemon):
+        for round in range(KILLS):
+            for number in range(12):
+                policy = chance.choice(["continue", "fail"])
+                key = f"{round}-{number}"
+                run_id = start(daemon, "first", "flock", key, on_interrupt=policy)["run_id"]
+                accepted[key] = run_id, policy
+            time.sleep(chance.uniform(0, 0.15))
+            if round % 2:
+                os.kill(daemon.units()["second"], signal.SIGKILL)
+            daemon.stop(signal.SIGKILL)
+            daemon.start(settled=False)
+            for key, (run_id, policy) in accepted.items():
+                again = start(daemon, "first", "flock", key, on_interrupt=policy)
+                assert again["run_id"] == run_id, f"seed {seed}"
+        for key, (run_id, _) in accepted.items():
+            told = ended(daemon, run_id)
+            fate = (told["status"], told["reason"])
+            assert fate in (("completed", None), ("failed", "interrupted")), (seed, key, told)
+            counted = Counter(kinds(daemon, run_id))
+            assert counted["step_completed"] == len(told["path"]) <= 2, f"seed {seed}"
+            assert counted["run_completed"] + counted["run_failed"] == 1, f"seed {seed}"
+    with sqlite3.connect(daemon.state / "atoll.db") as db:
+        assert db.execute("select count(*) from run where ended is null").fetchone() == (0,)
+        assert db.execute("select count(*) from run").fetchone() == (len(accepted),)
+        assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+def test_a_batch_goes_on_after_a_kill_and_is_whole(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    add_worker(daemon.agents, "worker", {"result": "x"}, delay=0.05)
+    with running(daemon):
+        rows = [{"query": str(n)} for n in range(20)]
+        body = {"agent_name": "worker", "batch_inputs": rows, "max_workers": 2}
+        url = f"{daemon.url}/run/batch"
+        batch = httpx.post(url, json=body, timeout=LIMIT, verify=PLAIN).json()["batch_id"]
+        eventually(lambda: daemon.get(f"/batch/{batch}").json()["completed_items"] > 2)
+        daemon.stop(signal.SIGKILL)
+        daemon.start(settled=False)
+        eventually(lambda: daemon.get(f"/batch/{batch}").json()["completed_items"] == 20)
+        told = daemon.get(f"/batch/{batch}").json()
+        assert (told["status"], told["results"]) == ("completed", [{"result": "x"}] * 20)
+
+
+def test_an_agent_of_chats_is_run_too(tmp_path: Path) -> None:
+    """No `[io]`: any inputs, and the answer's text as the result."""
+    daemon = Daemon(tmp_path)
+    add_agent(daemon.agents, "Plain")
+    with running(daemon):
+        told = ended(daemon, start(daemon, "Plain")["run_id"])
+        assert told["result"] == {"result": "Hello from Plain"}
