@@ -61,15 +61,16 @@ class Figures(NamedTuple):
 class Line:
     """A kept connection; blocking, so that the client costs next to nothing."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, media_type: str = "") -> None:
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._authority = f"127.0.0.1:{port}"
+        self._type = f"Content-Type: {media_type}\r\n" if media_type else ""
 
     def ask(self, method: str, path: str, body: bytes = b"") -> float:
         """Seconds to the first byte of the body; the answer is read to its end."""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._authority}\r\n"
-        head += f"Content-Length: {len(body)}\r\n\r\n"
+        head += f"{self._type}Content-Length: {len(body)}\r\n\r\n"
         began = time.perf_counter()
         self._sock.sendall(head.encode() + body)
         data = b""

@@ -65,6 +65,17 @@ def test_a_short_chaos_leaves_nothing_refused_orphaned_or_doubled() -> None:
             ("--requests", "5", "--agents", "3"),
             ("what the gateway adds", "`/api/tags` and 3 x `/api/show`, warm"),
         ),
+        (
+            "benchmarks.runs",
+            ("--requests", "5", "--runs", "50", "--parallel", "20", "--fuzzed", "1000"),
+            (
+                "what recording a run adds",
+                "50 runs listed",
+                "20 background runs at once",
+                "1000 signatures parsed",
+                "1000 signatures of strangers",
+            ),
+        ),
     ],
 )
 def test_the_benchmarks_of_speed_measure_what_they_have_goals_for(

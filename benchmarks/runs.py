@@ -1,0 +1,316 @@
+"""What a recorded run costs over asking its agent directly, and how runs are listed and kept.
+
+    python -m benchmarks.runs [--rounds 10] [--requests 50] [--runs 10000] [--parallel 200]
+                              [--fuzzed 100000] [--write]
+
+One fleet of its own. Each round asks the same agent by turns at its own port
+and as a run, in one piece, of the rule-based back end. Then `--runs` runs are
+made as one batch and listed in one answer, and `--parallel` background runs
+are begun at once over three agents and looked for until all have ended.
+Signatures are parsed in this process. `--write` puts the table into
+docs/benchmarks.md. Exit 1 when a goal is missed.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import httpx
+import msgspec
+import uvloop
+from benchmarks.gateway import CHAT, Line, Wrong
+from benchmarks.supervision import client, units
+from benchmarks.supervision.contenders.atoll import Atoll
+from benchmarks.supervision.contenders.base import Unhealthy
+from benchmarks.supervision.install import ours
+from benchmarks.supervision.processes import become_subreaper, end_below
+from benchmarks.supervision.report import conditions, write_between_markers
+from benchmarks.supervision.signals import cancelled_by_signals
+from benchmarks.supervision.units import ports_of
+
+from atoll.config.signature import SignatureError, parse_signature
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+ADDED_GOAL = 3e-3
+"""Seconds that recording may add to an answer of an agent."""
+LISTED_GOAL = 50e-3
+"""Seconds for the list of all runs that have ended."""
+PARSED_GOAL = 50e-3
+"""Seconds for a thousand signatures."""
+SIGNATURES = 1000
+AGENTS = 3
+LIMIT = 300.0
+"""Seconds that background runs get to end."""
+
+RUN = b'{"agent_name": "agent0", "inputs": {"query": "hi"}}'
+CHAT_WHOLE = CHAT[:-1] + b', "stream": false}'
+PIECES = ("a", "b1", "str", "int", "list", "dict", "Literal", "Optional", "None", "-1", "é", "\0")
+MARKS = tuple("[](){},:|?'\" \n")
+
+
+class _Row(msgspec.Struct):
+    run_id: str
+    status: str
+
+
+class _List(msgspec.Struct):
+    runs: list[_Row]
+
+
+class _Batch(msgspec.Struct):
+    batch_id: str
+    status: str
+
+
+class Figures(NamedTuple):
+    """Medians of each round in seconds; `lost` counts runs, `crashes` signatures."""
+
+    direct: list[float]
+    recorded: list[float]
+    listed: list[float]
+    lost: int
+    parallel: float
+    parsed: float
+    crashes: int
+
+    @property
+    def added(self) -> float:
+        """What a run costs over asking directly, the median of the rounds."""
+        pairs = zip(self.direct, self.recorded, strict=True)
+        return statistics.median(after - before for before, after in pairs)
+
+
+def main() -> int:
+    """Measure once; 0 when the goals are held."""
+    options = arguments()
+    become_subreaper()
+    try:
+        with TemporaryDirectory(prefix="atr-", ignore_cleanup_errors=True) as folder:
+            figures = uvloop.run(cancelled_by_signals(measured(options, Path(folder))))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    except (Wrong, Unhealthy, OSError, httpx.HTTPError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        end_below(os.getpid())
+    if figures is None:
+        return 1
+    rows = judged(figures, options)
+    text = table(rows, options)
+    print(text)
+    if options.write:
+        write_between_markers(PAGE, text, "<!-- runs -->", "<!-- /runs -->")
+    return int(not all(held for *_, held in rows))
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Recorded runs beside the agent's own port.")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=50, help="answers of each round")
+    parser.add_argument("--runs", type=int, default=10_000, help="runs in the list")
+    parser.add_argument("--parallel", type=int, default=200, help="background runs at once")
+    parser.add_argument("--fuzzed", type=int, default=100_000, help="signatures of strangers")
+    parser.add_argument("--write", action="store_true", help="into docs/benchmarks.md")
+    return parser.parse_args()
+
+
+async def measured(options: argparse.Namespace, folder: Path) -> Figures | None:
+    """Start the fleet, measure, end it; None when it did not come up."""
+    ports = units.ports()
+    agents = [units.make(folder / "f" / "agents", f"agent{n}", next(ports)) for n in range(AGENTS)]
+    fleet = Atoll(folder / "f", agents, next(ports), next(ports))
+    try:
+        await fleet.start()
+        if not await client.until_all_healthy(ports_of(fleet.units)):
+            print("the fleet did not come up", file=sys.stderr)
+            return None
+        return await figures_of(options, agents[0].port, fleet.api_port)
+    finally:
+        await asyncio.shield(fleet.shut_down())
+
+
+async def figures_of(options: argparse.Namespace, agent: int, api: int) -> Figures:
+    """Every round, the two ways by turns and each way first as often; then the rest, once."""
+    direct, recorded = await asyncio.to_thread(_answers, options, agent, api)
+    await _fill(api, options.runs)
+    listed = await asyncio.to_thread(_listed, api, options)
+    lost, took = await _parallel(api, options.parallel)
+    parsed, crashes = _parsed(), _crashes(options.fuzzed)
+    return Figures(direct, recorded, listed, lost, took, parsed, crashes)
+
+
+def _answers(options: argparse.Namespace, agent: int, api: int) -> tuple[list[float], list[float]]:
+    direct: list[float] = []
+    recorded: list[float] = []
+    ways: list[tuple[Callable[[int], float], list[float]]] = [
+        (lambda count: _median(agent, "/api/chat", CHAT_WHOLE, count), direct),
+        (lambda count: _median(api, "/run/agent", RUN, count), recorded),
+    ]
+    for way, _ in ways:
+        way(5)
+    for number in range(options.rounds):
+        for way, kept in ways if number % 2 else reversed(ways):
+            kept.append(way(options.requests))
+    return direct, recorded
+
+
+def _median(port: int, path: str, body: bytes, count: int) -> float:
+    line = Line(port, "application/json")
+    try:
+        return statistics.median(line.ask("POST", path, body) for _ in range(count))
+    finally:
+        line.close()
+
+
+async def _fill(api: int, runs: int) -> None:
+    """So many runs that have ended."""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", timeout=LIMIT) as http:
+        rows = [{"query": "hi"} for _ in range(runs)]
+        body = {"agent_name": "agent0", "batch_inputs": rows, "max_workers": 16}
+        begun = await http.post("/run/batch", json=body)
+        batch = msgspec.json.decode(begun.raise_for_status().content, type=_Batch)
+        until = time.monotonic() + LIMIT
+        while batch.status in ("starting", "running"):
+            if time.monotonic() > until:
+                raise Wrong(f"the batch of {runs} runs did not end")
+            await asyncio.sleep(1.0)
+            answer = await http.get(f"/batch/{batch.batch_id}")
+            batch = msgspec.json.decode(answer.content, type=_Batch)
+        if batch.status != "completed":
+            raise Wrong("a run of the batch failed")
+
+
+def _listed(api: int, options: argparse.Namespace) -> list[float]:
+    """From the request to the end of the list."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{api}", timeout=LIMIT) as http:
+        taken: list[float] = []
+        for _ in range(max(3, options.rounds)):
+            began = time.perf_counter()
+            body = http.get(f"/run?limit={options.runs}").raise_for_status().content
+            taken.append(time.perf_counter() - began)
+            found = len(msgspec.json.decode(body, type=_List).runs)
+            if found != options.runs:
+                raise Wrong(f"the list has {found} runs, not {options.runs}")
+        return taken
+
+
+async def _parallel(api: int, count: int) -> tuple[int, float]:
+    """How many of the background runs did not complete, and seconds until all had ended."""
+    began = time.perf_counter()
+    bodies = [
+        b'{"agent_name": "agent%d", "inputs": {"n": %d}, "async_run": true}' % (n % AGENTS, n)
+        for n in range(count)
+    ]
+    begun = await asyncio.gather(*(_asked(api, "POST", "/run/agent", body) for body in bodies))
+    ends = [await _end_of(api, row.run_id) for row in begun]
+    return sum(end != "completed" for end in ends), time.perf_counter() - began
+
+
+async def _end_of(api: int, run_id: str) -> str:
+    until = time.monotonic() + LIMIT
+    while time.monotonic() < until:
+        status = (await _asked(api, "GET", f"/run/{run_id}")).status
+        if status not in ("starting", "running"):
+            return status
+        await asyncio.sleep(0.01)
+    return "never"
+
+
+async def _asked(api: int, method: str, path: str, body: bytes = b"") -> _Row:
+    """On a connection of its own: httpx looks at every idle one before each request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", api)
+    try:
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        answer, _, told = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise Wrong(answer.decode())
+    return msgspec.json.decode(told, type=_Row)
+
+
+def _parsed() -> float:
+    texts = [
+        f"q{n}: str | What to look for (all), n{n}: int | How many, tags: list[dict[str, int?]]"
+        for n in range(SIGNATURES)
+    ]
+    began = time.perf_counter()
+    for text in texts:
+        parse_signature(text)
+    return time.perf_counter() - began
+
+
+def _crashes(count: int) -> int:
+    """Anything but a signature or a SignatureError is a crash."""
+    chance, crashes = random.Random(1), 0
+    for _ in range(count):
+        pieces = chance.choices(PIECES + MARKS * 2, k=chance.randrange(40))
+        try:
+            parse_signature("".join(pieces))
+        except SignatureError:
+            continue
+        except Exception as error:  # noqa: BLE001  that is what is looked for
+            print(f"{''.join(pieces)!r}: {error!r}", file=sys.stderr)
+            crashes += 1
+    return crashes
+
+
+def judged(figures: Figures, options: argparse.Namespace) -> list[tuple[str, str, str, bool]]:
+    """What, its value, its goal and whether that is held."""
+    listed = statistics.median(figures.listed)
+    return [
+        (
+            "what recording a run adds to an answer",
+            _ms(figures.added),
+            _ms(ADDED_GOAL),
+            figures.added <= ADDED_GOAL,
+        ),
+        (f"{options.runs} runs listed", _ms(listed), _ms(LISTED_GOAL), listed <= LISTED_GOAL),
+        (
+            f"{options.parallel} background runs at once, in {figures.parallel:.2f} s",
+            f"{figures.lost} lost",
+            "0 lost",
+            figures.lost == 0,
+        ),
+        (
+            f"{SIGNATURES} signatures parsed",
+            _ms(figures.parsed),
+            _ms(PARSED_GOAL),
+            figures.parsed <= PARSED_GOAL,
+        ),
+        (
+            f"{options.fuzzed} signatures of strangers",
+            f"{figures.crashes} crashes",
+            "0 crashes",
+            figures.crashes == 0,
+        ),
+    ]
+
+
+def table(rows: list[tuple[str, str, str, bool]], options: argparse.Namespace) -> str:
+    """What was measured, as Markdown."""
+    lines = ["| what | median | goal | held |", "| --- | --- | --- | --- |"]
+    for what, value, goal, held in rows:
+        lines.append(f"| {what} | {value} | {goal} | {'yes' if held else '**no**'} |")
+    told = f"{options.requests} answers a round, {AGENTS} agents running."
+    return f"{conditions(ours(), options.rounds)} {told}\n\n" + "\n".join(lines)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.2f} ms"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
