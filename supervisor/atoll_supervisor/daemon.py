@@ -30,7 +30,7 @@ from atoll_supervisor.keeper.protocol import Leave, Process
 from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
 from atoll_supervisor.loop.keeping import Keeping
 from atoll_supervisor.loop.looks import Looks
-from atoll_supervisor.loop.runs import Runs
+from atoll_supervisor.loop.runs import Retention, Runs
 from atoll_supervisor.loop.runtime import Runtime
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell import checkup
@@ -119,7 +119,8 @@ class Daemon:
         disk = DatabaseThread(places.state / "atoll.db")
         self._events = EventLog(disk, tell=self._tell)
         self._fleet = self._make_fleet()
-        self._runs = Runs(RunStore(disk), self._fleet, self._access.work_token)
+        kept = Retention(settings.keep_runs_days, settings.keep_runs)
+        self._runs = Runs(RunStore(disk), self._fleet, self._access.work_token, kept)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"
@@ -243,14 +244,9 @@ class Daemon:
     def _make_fleet(self) -> FleetLoop:
         settings, places, events = self._settings, self._places, self._events
         machine = Machine(time.monotonic, time.time, random.random, events.record, events.note)
-        return FleetLoop(
-            machine,
-            settings.host,
-            settings.api_port,
-            settings.base_port,
-            places.logs,
-            Journal(places.state / "fleet.toml"),
-        )
+        journal = Journal(places.state / "fleet.toml")
+        ports = settings.api_port, settings.base_port
+        return FleetLoop(machine, settings.host, *ports, places.logs, journal)
 
     def _server(self, sock: socket.socket) -> HttpServer:
         settings = self._settings

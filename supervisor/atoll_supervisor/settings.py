@@ -30,7 +30,8 @@ Blame = Callable[[str, str], Problem]
 class Settings(Struct, frozen=True, kw_only=True):
     """How the daemon runs; paths that were read are absolute.
 
-    `max_agents` None means no limit, `state_dir` None the place that the
+    `keep_runs` and `keep_runs_days` say how many runs that have ended are kept, and for
+    how long. `max_agents` None means no limit, `state_dir` None the place that the
     environment gives (`atoll.config.places`). `origins` tells where each value
     that is no default came from: `--host`, `ATOLL_HOST`, or a file.
     """
@@ -42,6 +43,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     state_dir: Path | None = None
     auth: Literal["token", "none"] = "token"
     max_agents: int | None = None
+    keep_runs: int = 100_000
+    keep_runs_days: int = 30
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     origins: dict[str, Origin] = {}
@@ -237,6 +240,8 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "state_dir": _text,
     "auth": _auth,
     "max_agents": _count,
+    "keep_runs": _count,
+    "keep_runs_days": _count,
     "allowed_hosts": _names,
     "allowed_origins": _names,
 }

@@ -241,6 +241,21 @@ def test_a_batch_goes_on_after_a_kill_and_is_whole(tmp_path: Path) -> None:
         assert (told["status"], told["results"]) == ("completed", [{"result": "x"}] * 20)
 
 
+def test_no_more_runs_are_kept_than_the_settings_say(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    add_worker(daemon.agents, "worker", {"result": "x"})
+    (daemon.agents.parent / "atoll.toml").write_text("[daemon]\nkeep_runs = 2\n")
+    with running(daemon):
+        ids = [start(daemon, "worker")["run_id"] for _ in range(4)]
+        for run_id in ids:
+            ended(daemon, run_id)
+        daemon.stop()
+        daemon.start(settled=False)
+        eventually(lambda: len(daemon.get("/run").json()["runs"]) == 2)
+        kept = [one["run_id"] for one in daemon.get("/run").json()["runs"]]
+        assert kept == [ids[3], ids[2]]
+
+
 def test_an_agent_of_chats_is_run_too(tmp_path: Path) -> None:
     """No `[io]`: any inputs, and the answer's text as the result."""
     daemon = Daemon(tmp_path)

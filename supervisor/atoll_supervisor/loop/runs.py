@@ -57,8 +57,8 @@ class StillRuns(ClientError):
 class Retention(Struct, frozen=True):
     """How long runs that have ended are kept, and how many of them."""
 
-    days: float = 30.0
-    most: int = 100_000
+    days: float
+    most: int
 
 
 class Runs:
@@ -68,14 +68,14 @@ class Runs:
         self,
         store: RunStore,
         fleet: Fleet,
-        token: str = "",
-        retention: Retention | None = None,
+        token: str,
+        retention: Retention,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._fleet = fleet
         self._epoch = epoch
-        self._retention = retention or Retention()
+        self._retention = retention
         self._asker = Asker(fleet, token, epoch)
         self._hooks = Hooks(store)
         self._live: dict[str, Work] = {}
