@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -158,3 +159,42 @@ def test_the_page_s_bodies_are_json_as_they_stand(flock: Daemon) -> None:
     headers = {"Content-Type": "application/json"}
     answer = httpx.post(flock.url + "/run/agent", content=text, headers=headers, verify=PLAIN)
     assert answer.json()["status"] == "completed"
+
+
+OWN_PAGE = (Path(__file__).parents[2] / "docs" / "runs.md").read_text()
+
+
+@pytest.fixture
+def documented(tmp_path: Path) -> Iterator[Daemon]:
+    """The agents of our own page, as it writes them, on a script."""
+    daemon = Daemon(tmp_path)
+    scripts = {
+        "researcher": {"facts": ["It is old."], "topic": "Turku"},
+        "writer": {"text": "Turku is old."},
+    }
+    manifests = re.findall(r"^```toml\n(.*?)^```$", OWN_PAGE, re.DOTALL | re.MULTILINE)
+    assert len(manifests) == len(scripts)
+    for (name, said), manifest in zip(scripts.items(), manifests, strict=True):
+        path = add_worker(daemon.agents, name, said)
+        path.write_text(f'{manifest}\n[llm]\nprovider = "scripted"\nscript = "script.toml"\n')
+    with running(daemon):
+        yield daemon
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="wants the package curl")
+def test_the_commands_of_our_own_page_work(documented: Daemon) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", OWN_PAGE, re.DOTALL | re.MULTILINE)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) == 4
+    told = []
+    for command in commands:
+        here = command.replace("http://127.0.0.1:8099", documented.url)
+        done = subprocess.run(
+            ["bash", "-c", here], capture_output=True, timeout=30, stdin=subprocess.DEVNULL
+        )
+        told.append(json.loads(done.stdout))
+    agent, flock, listed, batch = told
+    assert agent["result"] == flock["result"] == {"text": "Turku is old."}
+    assert flock["path"] == ["researcher", "writer"]
+    assert [one["run_id"] for one in listed["runs"]] == [agent["run_id"]]
+    assert batch["total_items"] == 2

@@ -70,8 +70,7 @@ def create_app(
 ) -> AsgiApp:
     """The daemon's ASGI application, with Host, Origin and body checks in front.
 
-    `rules` say which hosts and origins may speak to this port. Streams that would
-    go on for ever end when `leaving` is set.
+    `rules` are those of its guard. Streams that would never end do so when `leaving` is set.
     """
     given = {
         "fleet": fleet,
