@@ -12,6 +12,7 @@
     │   ├── UpstreamRefused    nobody listens there                        502
     │   ├── UpstreamTimeout    it did not answer in time                   504
     │   └── UpstreamGarbage    it answered what nobody can read            502
+    │       └── UpstreamLost   its answer broke off                        502
     ├── AgentError             the agent's own files failed (tools.py)     500
     └── NotImplementedHere     known, and honestly not offered             501
 
@@ -144,6 +145,10 @@ class UpstreamGarbage(UpstreamError):
     """The model's server answered something that breaks its own protocol."""
 
     code = "upstream_garbage"
+
+
+class UpstreamLost(UpstreamGarbage):
+    """The connection ended before the answer was complete."""
 
 
 class AgentError(AtollError):

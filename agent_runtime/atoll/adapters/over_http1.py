@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from atoll.adapters.http1 import IDLE, Answer, Headers, Place, Pool, Unreachable
-from atoll.adapters.http1_connection import Broken, Silent
+from atoll.adapters.http1_connection import Broken, Lost, Silent
 from atoll.adapters.peer import MOST_REFUSAL, Peer, refusal
 from atoll.config.loopback import is_loopback
-from atoll.errors import UpstreamGarbage, UpstreamRefused, UpstreamTimeout
+from atoll.errors import UpstreamGarbage, UpstreamLost, UpstreamRefused, UpstreamTimeout
 
 CONNECT_TIMEOUT = 5.0
 _PROXIES = ("http_proxy", "all_proxy")
@@ -42,12 +42,13 @@ class OverHttp1:
         self._headers = _headers(peer)
 
     async def pieces(
-        self, method: str, path: str, body: bytes | None
+        self, method: str, path: str, body: bytes | None, headers: Headers = ()
     ) -> AsyncGenerator[bytes, None]:
         """The body of the answer as it comes; raises UpstreamError."""
         target, patience = self._base + path, self._peer.timeout
         with _told(self._peer):
-            async with self._pool.ask(method, target, self._headers, body, patience) as answer:
+            asked = self._pool.ask(method, target, (*self._headers, *headers), body, patience)
+            async with asked as answer:
                 if answer.status >= 300:
                     said = await _said(answer)
                     raise refusal(self._peer, answer.status, said, _location(answer))
@@ -102,6 +103,8 @@ def _told(peer: Peer) -> Generator[None]:
             f"{peer.where} said nothing for {peer.timeout:g} s; raise [llm] request_timeout"
             " if the model is only slow"
         ) from None
+    except Lost as error:
+        raise UpstreamLost(f"the answer of {peer.where} broke off: {error}") from None
     except Broken as error:
         raise UpstreamGarbage(f"the answer of {peer.where} broke off: {error}") from None
 

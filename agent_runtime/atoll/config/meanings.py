@@ -52,12 +52,13 @@ MEANINGS: Mapping[str, str] = {
     "McpServer.headers": "Headers of each request; write secrets as ${VARIABLE}.",
     "McpServer.timeout_seconds": "Seconds of one call; an agent's own start waits at most 10 for "
     "its servers.",
-    "SubAgent.url": "Address of the child.",
+    "SubAgent.url": "Address of the child, an agent of ATOLL anywhere.",
     "SubAgent.agent": "Name of an agent of this fleet.",
-    "SubAgent.capability": "A capability: any agent of this fleet that has it.",
+    "SubAgent.capability": "A capability: the least busy agent of this fleet that has it.",
     "SubAgent.auth_token_env": "Name of the variable that holds the child's token.",
-    "SubAgent.health_check_interval": "Seconds between two checks of the child.",
-    "SubAgent.name": "Display name of the child.",
+    "SubAgent.health_check_interval": "Seconds for which a child that failed five times in a row "
+    "is left alone before it is tried again.",
+    "SubAgent.name": "Display name of the child, for the model.",
     "SubAgent.service_name": "Name of the child in a service directory.",
     "SubAgent.discovery_endpoint": "Address of the service directory.",
     "SubAgent.mode": "Where the child runs.",

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 from atoll.http.absent import ABSENT
 from atoll.http.access import give
 from atoll.http.anthropic.routes import messages
+from atoll.http.arrivals import Arrivals
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.faults import dialect_of, error_body, failure_of
@@ -18,6 +19,7 @@ from atoll.http.health import health, ready
 from atoll.http.kawai.routes import chat as kawai_chat
 from atoll.http.kawai.routes import stream
 from atoll.http.kawai.sessions import SESSIONS
+from atoll.http.native.routes import turns
 from atoll.http.ollama.embed import EMBED
 from atoll.http.ollama.library import LIBRARY
 from atoll.http.ollama.lists import ps, root, show, tags, version
@@ -64,7 +66,7 @@ def agent_routes() -> Litestar:
         [
             *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
             *(models, model, completions, text_completions, embeddings, responses, messages),
-            *(kawai_chat, stream, *SESSIONS),
+            *(turns, kawai_chat, stream, *SESSIONS),
             *(health, ready, sessions, cleanup, *ABSENT),
         ],
         exception_handlers={HTTPException: _rejected, Exception: _failed},
@@ -91,7 +93,8 @@ def guarded(
         allowed_origins=server.allowed_origins,
         exempt_content_type=ANY_CONTENT_TYPE,
     )
-    app = HeadAsGet(routes, spared=lambda path: path == "/stream")  # its GET runs a turn
+    answering = HeadAsGet(routes, spared=lambda path: path == "/stream")  # its GET runs a turn
+    app = Arrivals(answering, agent.seal, agent.slug)
     # Inside the Guard: a browser's preflight carries no token.
     return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
 

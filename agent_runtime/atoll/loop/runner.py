@@ -1,6 +1,5 @@
 """Performs the agent loop: asks the model, runs the tools, emits the events of a turn."""
 
-import asyncio
 import secrets
 import sys
 import traceback
@@ -10,7 +9,6 @@ from contextlib import aclosing
 import msgspec
 
 from atoll.config.manifest import Manifest
-from atoll.core.budget import Spent, check
 from atoll.core.loop import (
     Action,
     Announce,
@@ -29,6 +27,7 @@ from atoll.core.loop import (
 )
 from atoll.core.prompt import conversation, last_question, merged
 from atoll.errors import AtollError, ClientError
+from atoll.loop.errand import Errand
 from atoll.loop.model_call import ModelCall
 from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Outcome, Toolbox
 from atoll.wire.events import (
@@ -44,7 +43,7 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
-from atoll.wire.messages import Call, Options, Usage
+from atoll.wire.messages import Call, Usage
 from atoll.wire.turn import TurnRequest
 
 MAX_STEPS = 10
@@ -64,6 +63,7 @@ class Runner:
         toolbox: Toolbox,
         clock: Clock,
         request: TurnRequest,
+        errand: Errand,
     ) -> None:
         self._manifest = manifest
         self._info = info
@@ -72,11 +72,10 @@ class Runner:
         self._clock = clock
         self._request = request
         self._options = merged(manifest.llm, request.options)
-        self._began = clock.monotonic_ns()
-        self._usage = Usage()
+        self._errand = errand
+        self._ledger = errand.ledger
         self._steps = 0
         self._held: Token | None = None
-        self._calls = 0
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """The turn's events; the last one is always a RunEnd or a Failure."""
@@ -86,7 +85,7 @@ class Runner:
                 async for event in turn:
                     yield event
         except AtollError as error:
-            yield Failure(error.code, str(error), error.who, error.status)
+            yield Failure(error.code, str(error), error.who, error.status, self._ledger.usage)
         except Exception as error:  # noqa: BLE001  a bug must end the stream, not hang it
             traceback.print_exc(file=sys.stderr)
             yield Failure("internal", f"the agent failed: {type(error).__name__}", "atoll", 500)
@@ -108,8 +107,8 @@ class Runner:
                     async for chunk in chunks:
                         if (shown := call.take(chunk)) is not None:
                             yield shown
-                        if self._has_deadline:
-                            self._check_budget()
+                        if self._ledger.has_deadline:
+                            self._ledger.check()
                 self._steps += action.counts
                 observation = self._note(call)
                 if observation.calls and self._held and self._held.text:  # said before it called
@@ -119,37 +118,15 @@ class Runner:
                 yield Planning(action.plan, action.updated)
                 observation = Announced()
             else:
-                self._calls += len(action.calls)
-                self._check_budget()
-                for made in action.calls:
-                    yield ToolCall(made.id, made.name, made.arguments)
-                outcomes = await self._outcomes(action.calls)
-                for made, outcome in zip(action.calls, outcomes, strict=True):
-                    yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
-                observation = self._ran(action.calls, outcomes)
+                async with aclosing(self._run(action.calls)) as told:
+                    async for event in told:
+                        yield event
+                observation = self._ran(action.calls, self._errand.outcomes)
             state, action = step(state, observation)
             if isinstance(action, Ask):  # what is answered already is not taken back
-                self._check_budget()
+                self._ledger.check()
         for event in self._last(action):
             yield event
-
-    def _within_budget(self, options: Options) -> Options:
-        """An answer may not be longer than what is left of the turn's tokens."""
-        most = self._manifest.budget.tokens_per_turn
-        if most is None:
-            return options
-        left = max(1, most - self._usage.prompt_tokens - self._usage.completion_tokens)
-        return msgspec.structs.replace(options, max_tokens=min(left, options.max_tokens or left))
-
-    @property
-    def _has_deadline(self) -> bool:
-        return self._manifest.budget.seconds_per_turn is not None
-
-    def _check_budget(self) -> None:
-        used, seconds = self._usage, (self._clock.monotonic_ns() - self._began) / 1e9
-        tokens = used.prompt_tokens + used.completion_tokens
-        spent = Spent(tokens=tokens, calls=self._calls, seconds=seconds)
-        check(self._manifest.budget, spent)
 
     def _begin(self) -> tuple[State, Action]:
         if self._request.raw_prompt is not None:
@@ -175,7 +152,7 @@ class Runner:
 
     def _model_request(self, ask: Ask) -> ModelRequest:
         asked = self._request
-        options = self._within_budget(self._options)
+        options = self._ledger.within(self._options)
         if ask.exact:
             options = msgspec.structs.replace(
                 options, temperature=0.0, max_tokens=DECISION_TOKENS, repeat_penalty=1.0
@@ -194,14 +171,21 @@ class Runner:
         )
 
     def _note(self, call: ModelCall) -> Replied:
-        self._usage += call.usage
+        self._ledger.spend(call.usage)
         self._held = call.held
         return call.reply
 
-    async def _outcomes(self, calls: Sequence[Call]) -> list[Outcome]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._toolbox.call(call)) for call in calls]
-        return [task.result() for task in tasks]
+    async def _run(self, calls: tuple[Call, ...]) -> AsyncGenerator[Event, None]:
+        """Run the tools; the outcomes are the errand's."""
+        self._ledger.spend(Usage(), len(calls))
+        self._ledger.check()
+        for made in calls:
+            yield ToolCall(made.id, made.name, made.arguments)
+        async with aclosing(self._errand.run(self._toolbox, calls)) as said:
+            async for event in said:
+                yield event
+        for made, outcome in zip(calls, self._errand.outcomes, strict=True):
+            yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
 
     def _ran(self, calls: tuple[Call, ...], outcomes: Sequence[Outcome]) -> ToolsRan:
         final = next((made.final for made in outcomes if made.final is not None), None)
@@ -225,8 +209,8 @@ class Runner:
         return RunEnd(
             answer=answer,
             reason=reason,
-            usage=self._usage,
-            total_ns=max(1, self._clock.monotonic_ns() - self._began),
+            usage=self._ledger.usage,
+            total_ns=self._ledger.elapsed_ns,
             steps=self._steps,
             completed=completed,
         )

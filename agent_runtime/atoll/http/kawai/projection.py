@@ -15,8 +15,10 @@ from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent, TrajectoryStep
 from atoll.http.sse import sse
 from atoll.wire.events import (
     INTERNAL,
+    Below,
     Event,
     Failure,
+    OwnEvent,
     Planning,
     Reasoning,
     RunEnd,
@@ -35,24 +37,39 @@ _encode = msgspec.json.Encoder().encode
 
 
 class KawaiProjection:
-    """Writes `/stream`; thinking that comes in pieces is one event, before what follows it."""
+    """Writes `/stream`; thinking that comes in pieces is one event, before what follows it.
 
-    def __init__(self, session_id: str) -> None:
+    What children do is told under `path`, the names from the agent called `name`
+    down to them. Their turns begin and end inside a tool call, so they have no
+    `run_start`, `run_end` or `error` of their own: clients take those for this turn's.
+    """
+
+    def __init__(self, session_id: str, name: str) -> None:
         self._session_id = session_id
-        self._thought: list[str] = []
+        self._name = name
+        self._thoughts: dict[str, list[str]] = {}
 
     def events(self, event: Event, at: float) -> bytes:
         """What one event of that time (seconds since the epoch) adds to the stream, or b""."""
-        if isinstance(event, Reasoning):
-            self._thought.append(event.text)
+        run_id, own = (event.run_id, event.event) if isinstance(event, Below) else ("", event)
+        if isinstance(own, Reasoning):
+            self._thoughts.setdefault(run_id, []).append(own.text)
             return b""
         stamp = datetime.fromtimestamp(at, UTC).isoformat()
-        told = (StreamEvent(kind, data, stamp) for kind, data in self._told(event))
+        whose: Data = {"path": [self._name, *event.path]} if isinstance(event, Below) else {}
+        pairs = self._below(run_id, own) if isinstance(event, Below) else self._told(run_id, own)
+        told = (StreamEvent(kind, data | whose, stamp) for kind, data in pairs)
         return b"".join(sse(_encode(one)) for one in told)
 
-    def _told(self, event: Event) -> Iterator[tuple[Kind, Data]]:
-        if thought := "".join(self._thought):
-            self._thought = []
+    def _below(self, run_id: str, event: OwnEvent) -> Iterator[tuple[Kind, Data]]:
+        for kind, data in self._told(run_id, event):
+            if kind == "error":
+                yield "warning", {"message": data["error"]}
+            elif kind not in ("run_start", "run_end"):
+                yield kind, data
+
+    def _told(self, run_id: str, event: OwnEvent) -> Iterator[tuple[Kind, Data]]:
+        if thought := "".join(self._thoughts.pop(run_id, ())):
             yield "reasoning", {"reasoning": thought}
         match event:
             case RunStart():

@@ -52,7 +52,8 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != ScopeType.HTTP or scope["method"] not in ("GET", "POST"):
         raise MethodNotAllowedException(headers={"Allow": "GET, POST"})
     _refuse_pictures(scope)
-    conversations = agent_of(scope["litestar_app"]).conversations
+    agent = agent_of(scope["litestar_app"])
+    conversations = agent.conversations
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     body = await read_body(receive)
     if last := header_of(scope, b"last-event-id"):
@@ -63,7 +64,8 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     if live is None:  # by this an EventSource knows that it need not come again
         await send_answer(send, 204, b"")
         return
-    watched = _Watched(live, send, with_ids=bool(last) or query.get("ids") in ("1", "true"))
+    with_ids = bool(last) or query.get("ids") in ("1", "true")
+    watched = _Watched(live, KawaiProjection(live.session_id, agent.slug), send, with_ids=with_ids)
     await while_connected(receive, watched.follow(number))
 
 
@@ -82,11 +84,13 @@ def asked_by(request: ChatRequest) -> Asked:
 class _Watched:
     """One client that watches a turn; `with_ids` for one that can come back for the rest."""
 
-    def __init__(self, live: LiveTurn, send: Send, *, with_ids: bool) -> None:
+    def __init__(
+        self, live: LiveTurn, projection: KawaiProjection, send: Send, *, with_ids: bool
+    ) -> None:
         self._live = live
         self._send = send
         self._with_ids = with_ids
-        self._projection = KawaiProjection(live.session_id)
+        self._projection = projection
 
     async def follow(self, number: int) -> None:
         """Send the events after that number as they come, until the turn is over."""
