@@ -13,6 +13,7 @@ import uvloop
 from atoll.adapters.session_store import SqliteSessions
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest
+from atoll.core.papers import Seal
 from atoll.http.app import guarded
 from atoll.http.protocol import Limits
 from atoll.http.serving import HttpServer
@@ -98,8 +99,9 @@ def agent_over(
     folder: Path,
     tools: FakeTools | None = None,
     manifest: Manifest = MANIFEST,
+    key: str = "",
 ) -> Agent:
-    """An agent on a fake model with real sessions."""
+    """An agent on a fake model with real sessions; `key` is its fleet's."""
     clock = RealClock()
     identity = Identity(
         manifest=manifest,
@@ -107,6 +109,7 @@ def agent_over(
         backend="scripted",
         model_name="llama2",
         instance_id="instance",
+        seal=Seal(key, "instance"),
     )
     sessions = SqliteSessions(folder / "sessions.db", 1800, clock)
     return Agent(identity, model, tools or FakeTools(), sessions, clock)
@@ -140,13 +143,14 @@ def serving(
     limits: Limits | None = None,
     stop_timeout: float = 5.0,
     token: str = "",
+    key: str = "",
 ) -> Iterator[Served]:
     """Serve an agent until the block ends."""
     box: list[Served] = []
     up = threading.Event()
 
     async def run() -> None:
-        agent = agent_over(model, folder, tools, manifest)
+        agent = agent_over(model, folder, tools, manifest, key)
         sock = bind("127.0.0.1", 0)
         app = guarded(agent, "127.0.0.1", "thismachine", token)
         server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits)

@@ -16,16 +16,18 @@ _DEFAULT_PORT = "8099"
 
 def open_children(
     manifest: Manifest, environ: Mapping[str, str], seal: Seal, warn: Callable[[str], None]
-) -> ChildrenTools:
+) -> ChildrenTools | None:
     """The children that the manifest names and its `[tools] allow` lets be; asks nobody yet.
 
-    `warn` hears of a variable for a token that is not set.
+    None when there are none. `warn` hears of a variable for a token that is not set.
     """
     tables = {
         name: table
         for name, table in manifest.sub_agents.items()
         if is_allowed(name, manifest.tools.allow)
     }
+    if not tables:
+        return None
     directory = Directory(daemon_url(environ))
     tokens: dict[str, str] = {}
     for name, table in tables.items():
