@@ -23,7 +23,9 @@ HI = {"messages": [{"role": "user", "content": "hi"}]}
 
 
 def ask(served: Served, body: object = HI, headers: dict[str, str] | None = None) -> httpx.Response:
-    return httpx.post(f"{served.url}{PATH}", json=body, headers=headers, timeout=LIMIT, verify=PLAIN)
+    return httpx.post(
+        f"{served.url}{PATH}", json=body, headers=headers, timeout=LIMIT, verify=PLAIN
+    )
 
 
 def events_of(answer: httpx.Response) -> list[Event]:
@@ -128,7 +130,9 @@ def test_bad_papers_are_refused_in_the_words_of_every_dialect(
     served: Served, route: str, forged: dict[str, str] | None, status: int, words: str
 ) -> None:
     headers = path_to(served, "a", "ghidraagent", "b") if forged is None else forged
-    answer = httpx.post(f"{served.url}{route}", json=ROUTES[route], headers=headers, timeout=LIMIT, verify=PLAIN)
+    answer = httpx.post(
+        f"{served.url}{route}", json=ROUTES[route], headers=headers, timeout=LIMIT, verify=PLAIN
+    )
     assert answer.status_code == status
     assert words in answer.text
     assert json.loads(answer.text)
