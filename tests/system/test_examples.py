@@ -53,10 +53,10 @@ system = "writing Python"
 [[turn.call]]
 name = "execute_code"
 [turn.call.arguments]
-code = """
+code = '''
 primes = [n for n in range(2, 1000) if all(n % d for d in range(2, n))]
 sum(prime)
-"""
+'''
 
 [[turn]]
 system = "writing Python"
