@@ -5,7 +5,8 @@
     ├── ClientError            the request is wrong                        400
     │   ├── NotFound           it names something that does not exist      404
     │   ├── NotAllowed         it asks for something that is not permitted 403
-    │   └── TooLarge           it is over a limit                          413
+    │   ├── TooLarge           it is over a limit                          413
+    │   └── NoEmbeddings       its model makes none                        400
     ├── BudgetSpent            the turn reached a limit of [budget]    422
     ├── Busy                   no room now, try again                      503
     ├── UpstreamError          the model's server failed                   502
@@ -111,6 +112,15 @@ class BudgetSpent(AtollError):
     code = "budget_spent"
     status = 422
     who = "agent"
+
+
+class NoEmbeddings(ClientError):
+    """The model, or the server behind it, makes no embeddings."""
+
+    code = "no_embeddings"
+
+    def __init__(self) -> None:
+        super().__init__("this model does not support embeddings")
 
 
 class Busy(AtollError):

@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from atoll.core.papers import Journey
-from atoll.errors import ClientError
 from atoll.wire.events import Below, Warning
 from atoll.wire.logprobs import Logprob
 from atoll.wire.messages import Call, Format, Message, Options, Think, ToolSpec, Usage
@@ -110,15 +109,6 @@ class Embedded(Struct, frozen=True, kw_only=True):
     vectors: tuple[tuple[float, ...], ...]
     prompt_tokens: int
     load_ns: int = 0
-
-
-class NoEmbeddings(ClientError):
-    """The model, or the server behind it, makes no embeddings."""
-
-    code = "no_embeddings"
-
-    def __init__(self) -> None:
-        super().__init__("this model does not support embeddings")
 
 
 class Model(Protocol):

@@ -3,7 +3,8 @@
 import json
 import threading
 from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from atoll.loop.opening import open_agent
 from atoll.wire.events import Below, Event, OwnEvent, RunEnd, RunStart, StepStart, Token, Warning
 from atoll.wire.messages import Message, Usage
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.upstream import Act, Reply, streamed
 
 KEY = "the-fleets-key"
@@ -71,8 +73,7 @@ async def parent(
 
 async def turn(agent: Agent, text: str = "go") -> list[Event]:
     request = TurnRequest(model="parent", messages=(Message(role="user", content=text),))
-    async with aclosing(agent.turn(request)) as events:
-        return [event async for event in events]
+    return await told_by(partial(agent.turn, request))
 
 
 def below(events: Iterable[Event], *path: str) -> list[OwnEvent]:

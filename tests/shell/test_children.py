@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from atoll.core.papers import TRACE as TRACEPARENT
 from atoll.loop.agent import Agent
 from atoll.wire.events import (
     Below,
+    Event,
     Failure,
     Reasoning,
     RunEnd,
@@ -107,10 +107,13 @@ async def test_a_childs_steps_are_told_while_it_is_still_at_work(
     child.on(TURNS, says(ToolCall("c1", "look", {}), Hold(told), Token("x"), ended()))
     async with parent(tmp_path, at(child), ASKS) as agent:
         request = TurnRequest(model="p", messages=(Message(role="user", content="go"),))
-        async with asyncio.timeout(20), aclosing(agent.turn(request)) as events:
-            async for event in events:
-                if isinstance(event, Below) and isinstance(event.event, ToolCall):
-                    told.set()  # only now may the child go on
+
+        async def emit(event: Event) -> None:
+            if isinstance(event, Below) and isinstance(event.event, ToolCall):
+                told.set()  # only now may the child go on
+
+        async with asyncio.timeout(20):
+            await agent.turn(request, emit)
     assert told.is_set()
 
 

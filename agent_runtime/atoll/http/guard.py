@@ -5,6 +5,7 @@ what the stack would let through by itself: attacks.md section 0.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache, partial
 
 from litestar.enums import ScopeType
 from litestar.types import (
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from atoll.errors import ClientError, NotAllowed, TooLarge
 from atoll.http.asgi import AsgiApp, Headers, send_answer
+from atoll.http.content_coding import check_coding, decoded
 from atoll.http.faults import Dialect, UnsupportedType, dialect_of, error_body, failure_of
 from atoll.http.origins import Verdict, host_allowed, host_name, judge_origin
 
@@ -27,7 +29,16 @@ MAX_BODY = 10 * 1024 * 1024
 """Bytes of a request body."""
 
 _STATE_CHANGING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
-_WATCHED = frozenset((b"host", b"origin", b"content-type", b"content-length", b"transfer-encoding"))
+_WATCHED = frozenset(
+    (
+        b"host",
+        b"origin",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+    )
+)
 _PREFLIGHT: Headers = (
     (b"access-control-allow-methods", b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"),
     (
@@ -75,6 +86,8 @@ class Guard:
     def __init__(self, app: AsgiApp, rules: GuardRules) -> None:
         self._app = app
         self._rules = rules
+        # Nearly every request names the same host; judging it is half of what is done here.
+        self._judge_host = lru_cache(maxsize=64)(partial(_judge_host, rules))
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one connection of any ASGI type."""
@@ -83,7 +96,9 @@ class Guard:
             return
         seen = _read(scope["headers"])
         try:
-            origin = _check_host_and_origin(self._rules, seen)
+            if refusal := self._judge_host(seen.get(b"host", "")):
+                raise NotAllowed(refusal)
+            origin = _check_origin(self._rules, seen)
             if scope["type"] == ScopeType.WEBSOCKET:
                 await self._app(scope, receive, send)
                 return
@@ -101,6 +116,8 @@ class Guard:
             return
         if b"transfer-encoding" in seen:
             receive = _bounded(receive, self._rules.max_body)
+        if b"content-encoding" in seen:
+            receive = decoded(receive, seen[b"content-encoding"], self._rules.max_body)
         await self._app(scope, receive, send)
 
     def _cors(self, seen: dict[bytes, str], verdict: Verdict) -> Headers:
@@ -120,20 +137,24 @@ def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, str]:
     return seen
 
 
-def _check_host_and_origin(rules: GuardRules, seen: dict[bytes, str]) -> Verdict:
-    host = seen.get(b"host", "")
+def _judge_host(rules: GuardRules, host: str) -> str:
+    """Why a request to that host is refused, "" when it is not."""
     name = host_name(host)
-    if not host_allowed(
+    if host_allowed(
         name, bind_host=rules.bind_host, machine=rules.machine, allowed=rules.allowed_hosts
     ):
-        shown = f"host {name!r}" if name else "a missing or malformed host"
-        entry = name or "name.example"
-        raise NotAllowed(f'{shown} is not allowed; add "{entry}" to {rules.hosts_setting}')
+        return ""
+    shown = f"host {name!r}" if name else "a missing or malformed host"
+    entry = name or "name.example"
+    return f'{shown} is not allowed; add "{entry}" to {rules.hosts_setting}'
+
+
+def _check_origin(rules: GuardRules, seen: dict[bytes, str]) -> Verdict:
     if b"origin" not in seen:
         return "own"
     verdict = judge_origin(
         seen[b"origin"],
-        host,
+        seen.get(b"host", ""),
         allowed=rules.allowed_origins,
         same_origin_only=rules.same_origin_only,
     )
@@ -154,6 +175,8 @@ def _check_body(rules: GuardRules, method: str, path: str, seen: dict[bytes, str
         raise _too_large(rules.max_body)
     if method not in _STATE_CHANGING:
         return
+    if b"content-encoding" in seen:
+        check_coding(seen[b"content-encoding"], path)
     if b"origin" not in seen and path.startswith(rules.exempt_content_type):
         return
     kind = seen.get(b"content-type", "").partition(";")[0].strip().lower()

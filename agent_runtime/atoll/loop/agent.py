@@ -2,8 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import msgspec
 from msgspec import Struct
@@ -34,7 +33,7 @@ from atoll.ports import (
     SessionStore,
     Toolbox,
 )
-from atoll.wire.events import Event, Failure
+from atoll.wire.events import Emit, Failure
 from atoll.wire.turn import TurnRequest
 
 HEALTH_TTL = 2_000_000_000
@@ -146,8 +145,11 @@ class Agent:
 
     def answers_to(self, model: str) -> bool:
         """Whether a client that asks for `model` means this agent."""
-        return slug_of(without_tag(model)) == self.slug or any(
-            same_model(model, alias) for alias in self.aliases
+        slug = self.slug
+        return (
+            model == slug
+            or slug_of(without_tag(model)) == slug
+            or any(same_model(model, alias) for alias in self.aliases)
         )
 
     async def describe(self) -> ModelInfo:
@@ -192,21 +194,19 @@ class Agent:
         """Count the model as not loaded."""
         self.loaded_until = None
 
-    async def turn(self, request: TurnRequest) -> AsyncGenerator[Event, None]:
-        """Run one turn; always ends with RunEnd or Failure, unless it is closed early."""
+    async def turn(self, request: TurnRequest, emit: Emit) -> None:
+        """Run one turn; the last event is always a RunEnd or a Failure, unless it is cancelled."""
         try:
-            async with self._admission.place():
+            async with self._admission:
                 info = await self.describe()
                 errand = self._errand()
                 async with await self._tools(request, errand) as tools:
                     runner = Runner(
                         self.manifest, info, self._model, tools, self._clock, request, errand
                     )
-                    async with aclosing(runner.events()) as events:
-                        async for event in events:
-                            yield event
+                    await runner.run(emit)
         except AtollError as error:
-            yield Failure(error.code, str(error), error.who, error.status)
+            await emit(Failure(error.code, str(error), error.who, error.status))
 
     def _errand(self) -> Errand:
         came = arrived_by()
@@ -227,7 +227,7 @@ class Agent:
 
         Raises Busy when the queue is full, and what the model raises.
         """
-        async with self._admission.place():
+        async with self._admission:
             made = await self._model.embed(request)
         vectors = tuple(fitted(vector, request.dimensions) for vector in made.vectors)
         return msgspec.structs.replace(made, vectors=vectors)

@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from atoll.core.hops import Hop
 from atoll.core.papers import Journey
 from atoll.core.trace import Trace
 from atoll.loop.ledger import Ledger
 from atoll.ports import Outcome, Toolbox
-from atoll.wire.events import Below, Warning
+from atoll.wire.events import Below, Emit, Warning
 from atoll.wire.messages import Call, Usage
 
 MOST_WAITING = 64
@@ -26,12 +26,10 @@ class Errand:
 
     def __init__(self, ledger: Ledger, came: Journey | None, me: Hop) -> None:
         self.ledger = ledger
-        self.outcomes: Sequence[Outcome] = ()
         self._hops = came.hops if came is not None else (me,)
         self._trace = came.trace if came is not None else None
         self._side_by_side = 1
-        self._said: asyncio.Queue[Said | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(MOST_WAITING)
+        self._line: _Line | None = None
 
     @property
     def journey(self) -> Journey:
@@ -42,37 +40,56 @@ class Errand:
 
     async def say(self, event: Said) -> None:
         """Tell this event now; waits while the client reads slowly."""
-        await self._room.acquire()
-        self._said.put_nowait(event)
+        if self._line is not None:
+            await self._line.say(event)
 
     def spend(self, usage: Usage, calls: int) -> None:
         """Count what was used below."""
         self.ledger.spend(usage, calls)
 
-    async def run(self, toolbox: Toolbox, calls: Sequence[Call]) -> AsyncGenerator[Said, None]:
-        """Run them all; `outcomes` are complete at the end, in the order of the calls.
+    async def run(self, toolbox: Toolbox, calls: Sequence[Call], emit: Emit) -> Sequence[Outcome]:
+        """Run them all; their outcomes, in the order of the calls.
 
-        Raises what one of them raises. Closing the generator ends them all.
+        What they say meanwhile is emitted from here, one event after the other.
+        Raises what one of them raises, and ends the others.
         """
         self._side_by_side = len(calls)
+        line = self._line = _Line()
         tasks = [asyncio.create_task(toolbox.call(call)) for call in calls]
         for task in tasks:
-            task.add_done_callback(lambda _: self._said.put_nowait(None))
+            task.add_done_callback(lambda _: line.one_ended())
         try:
-            ended = 0
-            while ended < len(tasks):
-                event = await self._said.get()
-                if event is None:
-                    ended += 1
-                    _raise_first_fault(tasks)
-                else:
-                    self._room.release()
-                    yield event
-            self.outcomes = [task.result() for task in tasks]
+            for _ in tasks:
+                while (event := await line.heard()) is not None:
+                    await emit(event)
+                _raise_first_fault(tasks)
+            return [task.result() for task in tasks]
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Line:
+    """From the tools that run to the one who emits, in the order in which they speak."""
+
+    def __init__(self) -> None:
+        self._said: asyncio.Queue[Said | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(MOST_WAITING)
+
+    async def say(self, event: Said) -> None:
+        await self._room.acquire()
+        self._said.put_nowait(event)
+
+    def one_ended(self) -> None:
+        self._said.put_nowait(None)
+
+    async def heard(self) -> Said | None:
+        """The next event, None for each tool that has ended."""
+        event = await self._said.get()
+        if event is not None:
+            self._room.release()
+        return event
 
 
 def _raise_first_fault(tasks: Sequence[asyncio.Task[Outcome]]) -> None:

@@ -8,6 +8,7 @@ Planning | Warning | Below)*)* (RunEnd | Failure)`. Exactly one RunEnd or Failur
 ends the stream, always; those inside a Below end an agent's turn further down.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -143,3 +144,6 @@ class Below(Struct, frozen=True, tag="below"):
 
 
 Event = OwnEvent | Below
+
+Emit = Callable[[Event], Awaitable[None]]
+"""Takes the events of a turn one by one, as they happen; the turn waits until it returns."""

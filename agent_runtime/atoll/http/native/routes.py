@@ -47,7 +47,7 @@ async def turns(scope: Scope, receive: Receive, send: Send) -> None:
         max_steps=body.max_steps,
         force_answer=body.force_answer,
     )
-    client = Client(receive, send)
+    client = Client(scope, send)
     await answer_turn(agent, request, NativeProjection(), client, _nothing, stream=True)
 
 
