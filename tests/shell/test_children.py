@@ -296,6 +296,24 @@ async def test_a_child_that_goes_away_before_it_said_anything_is_asked_again(
     assert len(child.asked(TURNS)) == 3
 
 
+async def test_a_child_that_is_being_replaced_is_asked_again(
+    tmp_path: Path, child: Upstream
+) -> None:
+    """Its old process may still say that it stops, as a status or as the end of what it began."""
+    stopping = whole({"detail": "the agent is stopping"}, "503 Service Unavailable")
+    told = says(Failure("stopping", "the agent is stopping", "atoll", 503))
+    child.on(TURNS, stopping, told, good())
+    async with parent(tmp_path, at(child), ASKS) as agent:
+        assert not result_of(await turn(agent)).failed
+
+
+async def test_a_child_that_is_full_is_no_broken_child(tmp_path: Path, child: Upstream) -> None:
+    child.on(TURNS, whole({"detail": "full"}, "503 Service Unavailable"))
+    async with parent(tmp_path, at(child), ASKS) as agent:
+        told = await broken(agent, 8)
+    assert not any("left alone" in words for words in told)
+
+
 async def test_a_task_that_ends_its_child_each_time_is_given_up(
     tmp_path: Path, child: Upstream
 ) -> None:

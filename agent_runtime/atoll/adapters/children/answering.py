@@ -4,6 +4,7 @@ import msgspec
 
 from atoll.adapters.tool_text import cut, sendable
 from atoll.core.hops import MOST
+from atoll.errors import UpstreamLost
 from atoll.ports import Caller, Outcome
 from atoll.wire.events import (
     Below,
@@ -41,7 +42,7 @@ class Answering:
         self._waiting: list[OwnEvent] = []
 
     async def take(self, event: Event) -> None:
-        """Pass one event on and count what it cost."""
+        """Pass one event on and count what it cost; raises UpstreamLost from a child that stops."""
         match event:
             case Below():
                 await self._from_below(event)
@@ -57,6 +58,8 @@ class Answering:
                 self.outcome = Outcome(
                     answer or "(it answered nothing)", failed=not event.completed
                 )
+            case Failure(code="stopping") if not self.has_begun:
+                raise UpstreamLost(f"{self._name} is stopping")  # its successor may be asked
             case Failure():
                 self._caller.spend(_counted(event.usage), 0)
                 await self._tell(event)

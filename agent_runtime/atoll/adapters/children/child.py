@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from atoll.adapters.children.answering import Answering
 from atoll.adapters.children.asking import asked
 from atoll.adapters.children.directory import Directory
-from atoll.adapters.peer import Peer
-from atoll.adapters.upstream import Upstream
+from atoll.adapters.peer import Peer, UpstreamStatus
+from atoll.adapters.upstream import Upstream, UpstreamBusy
 from atoll.config.manifest import SubAgent
 from atoll.core.breaker import Breaker, Closed, Open, admitted, after, given_up
 from atoll.core.finding import Asker, NoChild, Seen, chosen, meaning
@@ -73,10 +73,9 @@ class Child:
     @property
     def warning(self) -> str:
         """That it is left alone, "" when it is not."""
-        left = self._rests_for()
-        return (
-            f"{self.name} failed again and again: it is left alone for {left:.0f} s" if left else ""
-        )
+        if left := self._rests_for():
+            return f"{self.name} failed again and again: it is left alone for {left:.0f} s"
+        return ""
 
     async def call(self, task: str, caller: Caller) -> Outcome:
         """Have the task done; what goes wrong is a failed Outcome.
@@ -119,7 +118,7 @@ class Child:
             raise
         except UpstreamError as error:
             await caller.say(Warning(f"{self.name}: {error}"))
-            return _failed(f"{self.name} failed: {error}"), False
+            return _failed(f"{self.name} failed: {error}"), None if _is_a_refusal(error) else False
         except GoesRound as error:
             await caller.say(Warning(str(error)))
             return _failed(str(error)), None
@@ -134,7 +133,7 @@ class Child:
             answering = Answering(target.name, caller, self._means.most)
             try:
                 return await self._asked(target, task, caller, answering)
-            except UpstreamLost as error:
+            except (UpstreamLost, UpstreamBusy) as error:  # busy is also one that stops
                 if answering.has_begun:
                     raise ChildLost(f"{self.name} went away in mid-answer: {error}") from None
                 sent, until = sent + 1, loop.time() + RESTART
@@ -200,6 +199,11 @@ class Child:
         if not isinstance(self._breaker, Open):
             return 0.0
         return max(0.0, self._breaker.until - asyncio.get_running_loop().time())
+
+
+def _is_a_refusal(error: UpstreamError) -> bool:
+    """Whether the child works, and only did not want this call now."""
+    return isinstance(error, UpstreamStatus) and (error.answered < 500 or error.answered == 503)
 
 
 def _journey(caller: Caller) -> Journey:

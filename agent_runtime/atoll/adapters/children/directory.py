@@ -35,7 +35,7 @@ class Directory:
         peer = Peer(name="the fleet's daemon", url=url, remedy=_REMEDY, timeout=WITHIN)
         self._upstream = Upstream(peer)
         self._rows: Sequence[Seen] = ()
-        self._at = float("-inf")
+        self._at = self._asked_at = float("-inf")
         self._look: asyncio.Task[None] | None = None
 
     @property
@@ -48,9 +48,12 @@ class Directory:
 
         Raises NoChild when it does not and never did.
         """
-        if asyncio.get_running_loop().time() - self._at >= young:
+        now = asyncio.get_running_loop().time()
+        if now - self._at >= young:
             if self._look is None or self._look.done():
+                self._asked_at = now
                 self._look = asyncio.create_task(self._ask())
+                self._look.add_done_callback(_seen)
             try:
                 await asyncio.shield(self._look)
             except AtollError as error:
@@ -59,7 +62,12 @@ class Directory:
         return self._rows
 
     async def known(self, young: float, within: float) -> None:
-        """Look again if the last look is old, for so many seconds at most; never raises."""
+        """Look again if the last look is old, for so many seconds at most; never raises.
+
+        A daemon that did not answer is not asked for this again so soon.
+        """
+        if asyncio.get_running_loop().time() - self._asked_at < young:
+            return
         with suppress(AtollError, TimeoutError):
             async with asyncio.timeout(within):
                 await self.rows(young)
@@ -78,3 +86,9 @@ class Directory:
         except msgspec.DecodeError as error:
             raise UpstreamError(f"{self._upstream.peer.where} is no daemon: {error}") from None
         self._at = asyncio.get_running_loop().time()
+
+
+def _seen(look: asyncio.Task[None]) -> None:
+    """Whoever waited for it may be gone: its fault is nobody's then."""
+    if not look.cancelled():
+        look.exception()
