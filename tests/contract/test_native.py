@@ -13,6 +13,8 @@ from atoll.errors import UpstreamRefused
 from atoll.ports import CallsDelta, Chunk, Done, ModelInfo
 from atoll.wire.events import Event, Failure, RunEnd, RunStart, StepStart, Token, ToolCall
 from atoll.wire.messages import Call, Usage
+from tests.arch.tree import ROOT
+from tests.contract.test_kawai_page import CURL, PAGE, shell
 from tests.fakes.daemon import PLAIN, eventually
 from tests.fakes.ports import USAGE, FakeModel, FakeTools, text
 from tests.fakes.serving import MANIFEST, EndlessModel, Served, serving
@@ -51,6 +53,14 @@ def test_every_event_of_a_turn_is_a_line(served: Served) -> None:
     assert "".join(one.text for one in tokens if isinstance(one, Token)) == "Hello wörld"
     assert isinstance(last, RunEnd)
     assert (last.answer, last.usage.prompt_tokens) == ("Hello wörld", 7)
+
+
+@CURL
+def test_the_command_of_our_own_page_works(served: Served) -> None:
+    page = (ROOT / "docs" / "dialects.md").read_text().partition("## `/api/v1/turns`")[2]
+    command = next(line.strip() for line in page.splitlines() if line.startswith("    curl "))
+    told = shell(command.replace("http://127.0.0.1:8100", PAGE), served).splitlines()
+    assert json.loads(told[-1])["answer"] == "Hello wörld"
 
 
 def test_a_conversation_is_sent_whole_and_nothing_of_it_is_kept(

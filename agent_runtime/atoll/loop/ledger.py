@@ -8,6 +8,9 @@ from atoll.ports import Clock
 from atoll.wire.messages import Options, Usage
 
 
+_NO_BUDGET, _NO_LIMIT = Budget(), Allowance()
+
+
 class Ledger:
     """Counts for one turn; `given` is what the agent that asks left for it.
 
@@ -18,6 +21,7 @@ class Ledger:
         self.usage = Usage()
         self.calls = 0
         self.has_deadline = given.seconds is not None or budget.seconds_per_turn is not None
+        self._is_limited = budget != _NO_BUDGET or given != _NO_LIMIT
         self._budget = budget
         self._given = given
         self._clock = clock
@@ -35,7 +39,8 @@ class Ledger:
 
     def check(self) -> None:
         """Raise BudgetSpent when a limit is passed."""
-        check(self._budget, self._spent, self._given)
+        if self._is_limited:
+            check(self._budget, self._spent, self._given)
 
     def left(self, among: int = 1) -> Allowance:
         """What one of so many calls side by side may use."""
@@ -43,7 +48,7 @@ class Ledger:
 
     def within(self, options: Options) -> Options:
         """An answer may not be longer than what is left of the turn's tokens."""
-        left = self.left().tokens
+        left = self.left().tokens if self._is_limited else None
         if left is None:
             return options
         most = max(1, left)
