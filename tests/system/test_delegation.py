@@ -118,6 +118,54 @@ def test_fifty_children_at_once_all_answer(daemon: Daemon) -> None:
     assert len(runs) == 50
 
 
+def test_fifty_different_children_all_answer(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, ports=60)
+    names = [f"c{number}" for number in range(50)]
+    add(daemon, "Parent", asks(*names), "".join(child(name, agent=name) for name in names))
+    for name in names:
+        add(daemon, name, f'[[turn]]\ntext = "{name} is done"\n')
+    with running(daemon):
+        url = daemon.wait_for("parent", phase="running")["url"]
+        events = turn(url)
+    assert [one.result for one in results(events)] == [f"{name} is done" for name in names]
+    assert {one.path for one in events if isinstance(one, Below)} == {(name,) for name in names}
+
+
+def test_a_whole_tree_stays_within_the_budget_of_the_agent_that_began(daemon: Daemon) -> None:
+    """Two calls at the top, of three: each of them leaves its child no further one."""
+    tables = child("middle", agent="middle") + "[budget]\ncalls_per_turn = 3\n"
+    add(daemon, "Top", asks("middle", "middle"), tables)
+    calls = asks("bottom").partition("\n\n")[0]  # each time, and never an answer
+    add(daemon, "Middle", calls, child("bottom", agent="bottom"))
+    add(daemon, "Bottom", '[[turn]]\ntext = "never"\n')
+    with running(daemon):
+        daemon.wait_for("middle", phase="running")
+        events = turn(daemon.wait_for("top", phase="running")["url"])
+    words = "has used more than the 0 calls of tools that its caller had left"
+    assert [words in one.result for one in results(events)] == [True, True]
+    assert said_by(events, "bottom") == []
+    assert answer(events) == "the parent is done"
+
+
+def test_a_deadline_at_the_top_ends_the_whole_chain(daemon: Daemon) -> None:
+    tables = child("next", agent="middle") + "[budget]\nseconds_per_turn = 1\n"
+    add(daemon, "Top", asks("next"), tables)
+    add(daemon, "Middle", asks("next"), child("next", agent="bottom"))
+    add(daemon, "Bottom", STUCK)
+    with running(daemon):
+        rows = [daemon.wait_for(slug, phase="running") for slug in ("middle", "bottom")]
+        last = turn(daemon.wait_for("top", phase="running")["url"])[-1]
+        eventually(lambda: not any(map(busy, rows)), limit=5.0)
+    assert isinstance(last, Failure)
+    assert "more than its 1 seconds" in last.message
+
+
+def busy(row: dict[str, object]) -> bool:
+    """Whether an agent has a turn under way."""
+    health = httpx.get(f"{row['url']}/health", timeout=9, verify=PLAIN).json()
+    return bool(health["in_flight"])
+
+
 def test_fifty_children_of_a_turn_that_may_make_ten_calls_are_refused_at_once(
     daemon: Daemon,
 ) -> None:

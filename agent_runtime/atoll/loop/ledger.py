@@ -7,7 +7,6 @@ from atoll.core.budget import Allowance, Spent, check, remaining
 from atoll.ports import Clock
 from atoll.wire.messages import Options, Usage
 
-
 _NO_BUDGET, _NO_LIMIT = Budget(), Allowance()
 
 

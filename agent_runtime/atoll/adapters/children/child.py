@@ -108,6 +108,8 @@ class Child:
         """The outcome, and whether the child works; None where that was not tried."""
         left = caller.journey.allowance.seconds
         seconds = LIMIT if left is None else min(LIMIT, left)
+        if not seconds:
+            return _failed(f"{self.name} was not asked: the turn's time is over"), None
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -210,9 +212,14 @@ def _journey(caller: Caller) -> Journey:
     """The way to the caller, with what its child may use; raises NoChild when that is nothing."""
     journey = caller.journey
     left = journey.allowance
-    if left.tokens == 0 or left.seconds == 0:
-        raise NoChild("nothing is left of the turn's budget")
-    return replace(journey, allowance=replace(left, seconds=min(left.seconds or LIMIT, LIMIT)))
+    if left.tokens == 0:
+        raise NoChild("nothing is left of the turn's tokens")
+    return replace(
+        journey,
+        allowance=replace(
+            left, seconds=LIMIT if left.seconds is None else min(left.seconds, LIMIT)
+        ),
+    )
 
 
 def _failed(text: str) -> Outcome:
