@@ -11,6 +11,7 @@ import msgspec
 
 from atoll.config.manifest import Manifest
 from atoll.core.budget import Spent, check
+from atoll.core.doubt import doubt
 from atoll.core.loop import (
     Action,
     Announce,
@@ -217,8 +218,8 @@ class Runner:
             return
         if self._held:
             yield self._held  # it looked like a call and was an answer
-        if not action.completed:
-            yield Warning(f"the turn used up its {self._steps} steps")
+        if sentence := doubt(action, self._steps):
+            yield Warning(sentence)
         yield self._end(action.answer, action.reason, completed=action.completed)
 
     def _end(self, answer: str, reason: StopReason, *, completed: bool) -> RunEnd:
