@@ -1,6 +1,7 @@
 """Models that misbehave: each turn ends in a clear event, and the next one works."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from atoll.ports import CallsDelta, Chunk, Done, ModelInfo, ModelRequest, TextDe
 from atoll.wire.events import Event, Failure, RunEnd, Token, ToolCall, ToolResult, Warning
 from atoll.wire.messages import Call, Message
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.ports import USAGE, FakeModel, FakeTools, text
 from tests.fakes.serving import MANIFEST, agent_over
 
@@ -33,7 +35,7 @@ def agent_of(model: FakeModel, folder: Path, max_steps: int = 20) -> Agent:
 
 
 async def turn(agent: Agent) -> list[Event]:
-    return [event async for event in agent.turn(HELLO)]
+    return await told_by(partial(agent.turn, HELLO))
 
 
 async def works_again(agent: Agent, model: FakeModel) -> bool:

@@ -32,6 +32,7 @@ from atoll.ports import CallsDelta, Done, ModelInfo, Outcome, TextDelta, Thinkin
 from atoll.wire.events import Event, RunStart
 from atoll.wire.messages import Call, Message, Usage
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.ports import FakeClock, FakeModel, FakeTools
 
 GOLDEN = Path(__file__).resolve().parents[1] / "core" / "golden"
@@ -114,7 +115,7 @@ async def record() -> list[Event]:
     asked = TurnRequest(model="otto", messages=(_QUESTION,), session=SESSION)
     model = _model()
     runner = Runner(_MANIFEST, model.info, model, tools, FakeClock(), asked)
-    events = [event async for event in runner.events()]
+    events = await told_by(runner.run)
     assert isinstance(events[0], RunStart)
     return [msgspec.structs.replace(events[0], run_id="run_1"), *events[1:]]
 
