@@ -47,6 +47,7 @@ ACTED_ON = frozenset(
         "budget.tokens_per_turn",
         "budget.calls_per_turn",
         "budget.seconds_per_turn",
+        "budget.tokens_per_session",
         "server.on_disconnect",
         "sandbox.memory_limit",
         "sandbox.processes",
@@ -57,6 +58,7 @@ ACTED_ON = frozenset(
         "server.allowed_hosts",
         "session.timeout_minutes",
         "session.concurrency",
+        "session.compaction",
         "io.input",
         "io.output",
         "resources.cpu_limit",
@@ -91,7 +93,6 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
     ("text", "words"),
     [
         ('[sub_agents.a]\nagent = "x"', "[sub_agents]"),
-        ("[budget]\ntokens_per_session = 5", "budget.tokens_per_session = 5"),
         ("[dependencies]\npackages = []", "[dependencies]"),
         ("[dependencies]", "[dependencies]"),
         ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
@@ -112,6 +113,7 @@ def test_a_key_that_waits_for_a_later_release_is_named(
     [
         "",
         "[budget]\ncalls_per_turn = 5\ntokens_per_turn = 9\nseconds_per_turn = 3",
+        '[budget]\ntokens_per_session = 5\n[session]\ncompaction = "window"',
         "[tools]\nexecute_code = true\n[sandbox]\nprocesses = 64",
         "[tools]\nexecute_code = false\nallow = []\ntimeout = 3\nmax_result_chars = 500",
         '[llm]\nprovider = "demo"\ntemperature = 1',

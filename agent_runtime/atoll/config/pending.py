@@ -28,7 +28,6 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     """Keys that wait for a later release: their value, and the value that holds today."""
     resources, deployment = manifest.resources, manifest.deployment
     return {
-        "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),

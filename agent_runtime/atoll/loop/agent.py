@@ -12,7 +12,9 @@ from atoll.config.names import same_model, slug_of, without_tag
 from atoll.core.vectors import fitted
 from atoll.errors import AtollError
 from atoll.loop.admission import Admission
+from atoll.loop.compactor import Compactor
 from atoll.loop.conversations import Conversations, Rules
+from atoll.loop.hidden_call import HiddenCall
 from atoll.loop.runner import Runner
 from atoll.loop.session_turn import Ground
 from atoll.ports import (
@@ -28,6 +30,8 @@ from atoll.ports import (
 )
 from atoll.wire.events import Emit, Failure
 from atoll.wire.turn import TurnRequest
+
+_encode = msgspec.json.Encoder().encode
 
 HEALTH_TTL = 2_000_000_000
 """Nanoseconds for which one look at the back end counts."""
@@ -86,7 +90,17 @@ class Agent:
         self._info: ModelInfo | None = None
         self._look: asyncio.Task[Health] | None = None
         self._looked_at = 0
-        ground = Ground(self.slug, self.turn, self.describe, sessions)
+        manifest = identity.manifest
+        hidden = HiddenCall(model, self._admission, clock)
+        ground = Ground(
+            model=self.slug,
+            turn=self.turn,
+            describe=self.describe,
+            store=sessions,
+            compactor=Compactor(manifest.session.compaction, hidden.ask),
+            budget=manifest.budget,
+            overhead=self._overhead,
+        )
         self.conversations = Conversations(ground, _rules(identity.manifest), clock.now)
 
     @property
@@ -193,6 +207,11 @@ class Agent:
         if self._code is None:
             return nullcontext(self._toolbox)
         return self._code.turn(self._toolbox, request.session)
+
+    def _overhead(self) -> int:
+        """Characters that the model is told beside a conversation: its prompt and its tools."""
+        tools = self._toolbox.specs
+        return len(self.manifest.llm.system_prompt) + (len(_encode(tools)) if tools else 0)
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The texts as vectors of length 1; takes a place as a turn does.

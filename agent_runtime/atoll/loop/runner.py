@@ -11,7 +11,7 @@ from typing import assert_never
 import msgspec
 
 from atoll.config.manifest import Manifest
-from atoll.core.budget import Spent, check
+from atoll.core.budget import Spent, check, least
 from atoll.core.doubt import doubt
 from atoll.core.loop import (
     Action,
@@ -85,11 +85,12 @@ class Runner:
         try:
             await self._turn(emit)
         except AtollError as error:
-            await emit(Failure(error.code, str(error), error.who, error.status))
+            told = str(error)
+            await emit(Failure(error.code, told, error.who, error.status, self._usage))
         except Exception as error:  # noqa: BLE001  a bug must end the stream, not hang it
             traceback.print_exc(file=sys.stderr)
             told = f"the agent failed: {type(error).__name__}"
-            await emit(Failure("internal", told, "atoll", 500))
+            await emit(Failure("internal", told, "atoll", 500, self._usage))
 
     async def _turn(self, emit: Emit) -> None:
         asked = self._request
@@ -150,8 +151,8 @@ class Runner:
         return ToolsRan(calls, tuple(made.text for made in outcomes), final)
 
     def _within_budget(self, options: Options) -> Options:
-        """An answer may not be longer than what is left of the turn's tokens."""
-        most = self._manifest.budget.tokens_per_turn
+        """An answer may not be longer than what is left of the turn's and the session's tokens."""
+        most = least(self._manifest.budget.tokens_per_turn, self._request.tokens_left)
         if most is None:
             return options
         left = max(1, most - self._usage.prompt_tokens - self._usage.completion_tokens)
@@ -165,7 +166,7 @@ class Runner:
         used, seconds = self._usage, (self._clock.monotonic_ns() - self._began) / 1e9
         tokens = used.prompt_tokens + used.completion_tokens
         spent = Spent(tokens=tokens, calls=self._calls, seconds=seconds)
-        check(self._manifest.budget, spent)
+        check(self._manifest.budget, spent, self._request.tokens_left)
 
     def _begin(self) -> tuple[State, Action]:
         if self._request.raw_prompt is not None:

@@ -89,12 +89,16 @@ class Warning(Struct, frozen=True, tag="warning"):
 
 
 class Failure(Struct, frozen=True, tag="error"):
-    """The turn failed; the last event. `status` is the HTTP status it stands for."""
+    """The turn failed; the last event. `status` is the HTTP status it stands for.
+
+    `usage` is what the calls of the model that were complete by then have cost.
+    """
 
     code: str
     message: str
     who: Who
     status: int
+    usage: Usage = Usage()
 
 
 class RunEnd(Struct, frozen=True, tag="run_end"):

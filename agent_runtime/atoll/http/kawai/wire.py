@@ -68,12 +68,13 @@ class StreamEvent(Struct, frozen=True):
 
 
 class SessionAnswer(Struct, frozen=True):
-    """`GET /sessions/{id}`; times are RFC 3339."""
+    """`GET /sessions/{id}`; times are RFC 3339, `tokens_used` those of all its turns."""
 
     session_id: str
     created_at: str
     last_accessed: str
     message_count: int
+    tokens_used: int
 
 
 class Deleted(Struct, frozen=True):
@@ -98,7 +99,12 @@ class ExportedMessage(Struct, frozen=True):
 
 
 class Exported(Struct, frozen=True):
-    """`GET /sessions/{id}/export`."""
+    """`GET /sessions/{id}/export`: every message, and what the model is shown for the oldest.
+
+    `summary` stands for the first `summarised_messages`; "" and 0 are none.
+    """
 
     session_id: str
     messages: tuple[ExportedMessage, ...]
+    summary: str
+    summarised_messages: int
