@@ -18,7 +18,7 @@ from atoll.http.protocol import Limits
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
 from atoll.loop.agent import Agent, Identity
-from atoll.ports import Chunk, ModelRequest, TextDelta
+from atoll.ports import Chunk, Clock, ModelRequest, TextDelta
 from tests.fakes.ports import FakeModel, FakeTools
 
 MANIFEST = Manifest(agent=AgentTable(name="GhidraAgent"))
@@ -98,9 +98,10 @@ def agent_over(
     folder: Path,
     tools: FakeTools | None = None,
     manifest: Manifest = MANIFEST,
+    clock: Clock | None = None,
 ) -> Agent:
-    """An agent on a fake model with real sessions."""
-    clock = RealClock()
+    """An agent on a fake model with real sessions, which live 1,800 seconds of that clock."""
+    clock = clock or RealClock()
     identity = Identity(
         manifest=manifest,
         checksum="c0ffee",

@@ -14,7 +14,7 @@ from atoll.loop.session_turn import Asked
 from atoll.ports import Chunk, Done, ModelInfo, ModelRequest, TextDelta
 from atoll.wire.events import Event, Failure, RunEnd, RunStart, Warning
 from atoll.wire.memory import Memory
-from tests.fakes.ports import USAGE, FakeModel, text
+from tests.fakes.ports import USAGE, FakeClock, FakeModel, text
 from tests.fakes.serving import MANIFEST, agent_over
 from tests.fakes.waiting import until
 
@@ -229,4 +229,47 @@ async def test_a_turn_that_is_cut_off_costs_what_it_read_and_said(tmp_path: Path
     await live.ended()
     memory = await memory_of(agent)
     assert (len(memory.messages), memory.tokens) == (2, 110)
+    await agent.close()
+
+
+async def shown_of(agent: Agent, model: FakeModel, message: str) -> list[str]:
+    """What the model was shown when that was said."""
+    await say(agent, message)
+    return [one.content.rstrip(".") for one in model.requests[-1].messages]
+
+
+async def test_a_session_is_known_up_to_the_last_moment_of_its_time_and_not_after(
+    tmp_path: Path,
+) -> None:
+    """Sessions live 1,800 s here; the clock is held."""
+    clock = FakeClock()
+    clock.epoch = 1_800_000_000.0
+    agent = agent_over(model := Counting(), tmp_path, clock=clock)
+    await say(agent, "first")
+    clock.epoch += 1799.999
+    assert (await shown_of(agent, model, "second"))[0] == "first", "and it lives on from here"
+    clock.epoch += 1799.999
+    assert len(await shown_of(agent, model, "third")) == 5
+    clock.epoch += 1800.0
+    assert await shown_of(agent, model, "fourth") == ["fourth"]
+    memory = await memory_of(agent)
+    assert (len(memory.messages), memory.tokens) == (2, TOKENS), "nothing of the old one is left"
+    await agent.close()
+
+
+async def test_a_turn_that_outlasts_its_session_forgets_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    class Slow(Counting):
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+            clock.epoch += 1000
+            async for chunk in super().stream(request):
+                yield chunk
+            clock.epoch += 1000
+
+    agent = agent_over(Slow(), tmp_path, clock=clock)
+    await say(agent, "first")
+    await say(agent, "second")
+    memory = await memory_of(agent)
+    assert (len(memory.messages), memory.tokens) == (4, 2 * TOKENS)
     await agent.close()

@@ -306,3 +306,20 @@ async def test_expiry_is_exact_to_the_moment_for_every_question(tmp_path: Path) 
     assert (await sessions.listed(), await sessions.count()) == ((), 0)
     assert not await sessions.delete("a")
     assert await sessions.cleanup() == 1
+
+
+async def test_what_stands_for_one_answer_goes_before_any_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of /api/generate, whose every answer is kept, does not push sessions out."""
+    monkeypatch.setattr("atoll.adapters.session_store.MAX_SESSIONS", 3)
+    clock = FakeClock()
+    sessions = store(tmp_path, clock)
+    for name in ("a", "context-1", "b", "context-2", "context-3"):
+        clock.epoch += 1
+        await sessions.save(name, TALK)
+    assert rows(tmp_path) == ["a", "b", "context-3"]
+    await sessions.save("c", TALK)
+    assert rows(tmp_path) == ["a", "b", "c"]
+    await sessions.save("context-4", TALK)
+    assert rows(tmp_path) == ["b", "c", "context-4"]

@@ -20,11 +20,11 @@ import msgspec
 
 from atoll.errors import AgentError, TooLarge
 from atoll.ports import Clock, SessionInfo
-from atoll.wire.memory import Memory, Summary
+from atoll.wire.memory import ONE_ANSWER, Memory, Summary
 from atoll.wire.messages import Message
 
 MAX_SESSIONS = 1000
-"""The longest unused go first when there are more (FR-S008)."""
+"""When there are more, those of one answer go first, then the longest unused (FR-S008)."""
 MAX_SESSION_BYTES = 1024 * 1024
 """Bytes of one stored conversation; a longer one is not kept."""
 MAX_BYTES = 64 * 1024 * 1024
@@ -74,7 +74,7 @@ delete from session where id in (
         select id, row_number() over oldest_last as place,
             sum(length(messages)) over oldest_last as bytes
         from session
-        window oldest_last as (order by id = ? desc, used_at desc, id)
+        window oldest_last as (order by id = ? desc, id glob ?, used_at desc, id)
     ) where place > ? or bytes > ?
 )
 """
@@ -220,7 +220,7 @@ class SqliteSessions:
         with db:  # commits, or takes it all back
             self._sweep(db)  # first: a session that has expired leaves nothing to a new one
             db.execute(_STORE, row)
-            db.execute(_SHRINK, (session_id, MAX_SESSIONS, MAX_BYTES))
+            db.execute(_SHRINK, (session_id, f"{ONE_ANSWER}*", MAX_SESSIONS, MAX_BYTES))
 
     def _sweep(self, db: sqlite3.Connection) -> int:
         query = "delete from session where used_at <= ?"

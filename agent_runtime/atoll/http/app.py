@@ -82,7 +82,7 @@ def guarded(
     With a `token`, requests must show it. `routes` are those that were made for it beforehand.
     """
     routes = routes or agent_routes()
-    give(routes, agent)
+    give(routes, agent, is_private=bool(token))
     server = agent.manifest.server
     rules = GuardRules(
         bind_host=bind_host,

@@ -30,7 +30,7 @@ class HiddenCall:
         """The answer; raises Busy when the queue is full, and what the model raises."""
         call = ModelCall(self._clock, Ask(messages=request.messages, visible=False))
         async with (
-            self._admission.place(),
+            self._admission,
             aclosing(self._model.stream(request)) as chunks,
         ):
             async for chunk in chunks:

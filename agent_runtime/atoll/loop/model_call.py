@@ -43,10 +43,14 @@ class ModelCall:
         self._first = self._first or self._clock.monotonic_ns()
         match chunk:
             case TextDelta():
-                self._grow(chunk.text)
+                if (length := self._length + len(chunk.text)) > MAX_REPLY:
+                    raise _endless()
+                self._length = length
                 return self._take_text(chunk)
             case ThinkingDelta(text, logprobs):
-                self._grow(text)
+                if (length := self._length + len(text)) > MAX_REPLY:
+                    raise _endless()
+                self._length = length
                 return Reasoning(text, logprobs) if self._visible else None
             case CallsDelta(calls):
                 self._calls += calls
@@ -80,14 +84,6 @@ class ModelCall:
             completion_ns=said.completion_ns or max(1, now - first),
         )
 
-    def _grow(self, text: str) -> None:
-        self._length += len(text)
-        if self._length > MAX_REPLY:
-            raise UpstreamGarbage(
-                f"the model does not stop: its reply is over {MAX_REPLY} characters;"
-                " set [llm] max_tokens, or ask for less"
-            )
-
     def _take_text(self, delta: TextDelta) -> Token | None:
         self._text.append(delta.text)
         if not self._sifting:
@@ -107,6 +103,13 @@ class ModelCall:
         text = _text_of(self._waiting)
         logprobs = tuple(one for delta in self._waiting for one in delta.logprobs)
         return Token(text, logprobs) if text or logprobs else None
+
+
+def _endless() -> UpstreamGarbage:
+    return UpstreamGarbage(
+        f"the model does not stop: its reply is over {MAX_REPLY} characters;"
+        " set [llm] max_tokens, or ask for less"
+    )
 
 
 def _text_of(deltas: list[TextDelta]) -> str:

@@ -4,6 +4,9 @@ from msgspec import Struct
 
 from atoll.wire.messages import Message
 
+ONE_ANSWER = "context-"
+"""How the id begins of what stands for one answer alone; it is the first to go for want of room."""
+
 
 class Summary(Struct, frozen=True, kw_only=True):
     """What a model is shown in place of a session's oldest messages.

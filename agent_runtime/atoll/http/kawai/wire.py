@@ -85,7 +85,7 @@ class Deleted(Struct, frozen=True):
 
 
 class SessionList(Struct, frozen=True):
-    """`GET /sessions`: every live session, the last used first."""
+    """`GET /sessions`: every live session, the last used first; ids end with … where cut short."""
 
     sessions: tuple[SessionAnswer, ...]
     count: int
