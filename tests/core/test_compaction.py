@@ -5,7 +5,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from atoll.core.compaction import KEPT, SUMMARY, WAIT, condensed, due, most_tokens, shown, wish
+from atoll.core.compaction import KEPT, SUMMARY, condensed, due, most_tokens, shown, wish
 from atoll.core.history import size_of
 from atoll.wire.memory import Memory, Summary
 from atoll.wire.messages import Message
@@ -94,14 +94,14 @@ def test_one_exchange_that_is_too_long_is_left_to_the_window() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n", "x" * 6000])
-def test_a_model_that_cannot_is_asked_again_some_messages_later(text: str) -> None:
+def test_a_model_that_cannot_is_asked_again_when_the_session_is_twice_as_long(text: str) -> None:
     """It said nothing, or more than it was given."""
     memory = session(10)
     summary = condensed(memory, due(memory, QUESTION, ROOM), text)
     assert summary == Summary(tried=20)
     assert due(session(10, summary=summary), QUESTION, ROOM) == 0
-    assert due(session(10 + WAIT // 2 - 1, summary=summary), QUESTION, ROOM) == 0
-    assert due(session(10 + WAIT // 2, summary=summary), QUESTION, ROOM) > 0
+    assert due(session(19, summary=summary), QUESTION, ROOM) == 0
+    assert due(session(20, summary=summary), QUESTION, ROOM) > 0
 
 
 def test_a_summary_that_fails_leaves_the_one_before() -> None:

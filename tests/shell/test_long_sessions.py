@@ -27,6 +27,7 @@ COMPACTED = (
     "compacted: the oldest 8 messages of the session are shown to the model as a summary"
     " from now on; all of them are kept"
 )
+CUT = "They counted from 0 to 1, and to 1, and to 1, and to"
 TOKENS = USAGE.prompt_tokens + USAGE.completion_tokens
 WINDOW_RULE = msgspec.structs.replace(MANIFEST, session=Session(compaction="window"))
 
@@ -44,7 +45,8 @@ class Counting(FakeModel):
             self.wishes.append(request)
             if isinstance(self.summary, AtollError):
                 raise self.summary
-            self.replies.append(text(self.summary))
+            end = Done("length" if self.summary == CUT else "stop", USAGE)
+            self.replies.append([TextDelta(self.summary), end])
         else:
             self.replies.append(text("answer ".ljust(250, ".")))
         async for chunk in super().stream(request):
@@ -132,19 +134,19 @@ async def test_the_agents_own_prompt_comes_before_the_summary(tmp_path: Path) ->
     await agent.close()
 
 
-@pytest.mark.parametrize("summary", [UpstreamTimeout("too slow"), "", "long " * 999])
+@pytest.mark.parametrize("summary", [UpstreamTimeout("too slow"), "", CUT, "long " * 999])
 async def test_where_the_model_cannot_the_window_holds_and_says_so(
     tmp_path: Path, summary: str | AtollError
 ) -> None:
     agent = agent_over(model := Counting(summary), tmp_path)
     told = warnings(await talk(agent, 7))
     assert ["oldest 2 messages are not shown" in one for one in told] == [True]
-    await talk(agent, 3)
+    await talk(agent, 5)
     assert len(model.wishes) == 1, "it is not asked on every turn"
     model.summary = SUMMARY
     told = warnings(await talk(agent, 1))
     assert ["compacted" in one for one in told][:1] == [True]
-    assert len((await memory_of(agent)).messages) == 22
+    assert len((await memory_of(agent)).messages) == 26
     await agent.close()
 
 

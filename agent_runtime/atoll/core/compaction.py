@@ -8,9 +8,10 @@ The rule (`[session] compaction = "summary"`):
   so many that the rest, word by word, takes at most half of the room. With a summary of
   at most a fifth of it, the next compaction is a third of the room away.
 - The summary is one system message from then on, and goes into the next summary.
-- A model that cannot (the call fails, says nothing, or writes more than it was given) is
-  asked again eight messages later; until then, and where one exchange alone is too
-  long, the rule of `atoll.core.history` holds, with its warning.
+- A model that cannot (the call fails, says nothing, or does not come to an end within its
+  fifth, as the smallest do) is asked again when the session is twice as long; until then,
+  and where one exchange alone is too long, the rule of `atoll.core.history` holds, with
+  its warning.
 - Nothing stored is ever shortened: a summary stands beside the words, not in their place.
 """
 
@@ -22,8 +23,8 @@ KEPT = 0.5
 """Share of the room that stays word by word."""
 SUMMARY = 0.2
 """Share of the room that a summary may take."""
-WAIT = 8
-"""Messages after which a model that could not write a summary is asked again."""
+AGAIN = 2
+"""Times as many messages, after which a model that could not write a summary is asked again."""
 
 _WISH = (
     "You keep the memory of a conversation between a person and an assistant. Write a summary "
@@ -64,8 +65,7 @@ def due(memory: Memory, question: Message, room: int) -> int:
 
 
 def _is_waiting(memory: Memory) -> bool:
-    tried = memory.summary.tried
-    return bool(tried) and len(memory.messages) < tried + WAIT
+    return len(memory.messages) < AGAIN * memory.summary.tried
 
 
 def most_tokens(room: int) -> int:
@@ -86,7 +86,10 @@ def wish(memory: Memory, covers: int, room: int) -> tuple[Message, ...]:
 
 
 def condensed(memory: Memory, covers: int, text: str) -> Summary:
-    """The summary that holds from now on; the old one where `text` is none."""
+    """The summary that holds from now on; the old one where `text` is none.
+
+    It is none when it is empty, or longer than what it would replace.
+    """
     text = text.strip()
     replaced = size_of(memory.messages[memory.summary.covers : covers])
     if not text or len(text) >= replaced + len(memory.summary.text):

@@ -68,5 +68,6 @@ def noted(progress: Progress, call: Call, result: str) -> str:
         return result
     return (
         f"You called {call.name} before with the same arguments, and the result was the same. "
-        f"Calling it again will not help: do something else, or answer. The result was:\n{result}"
+        "Call it so again only if you wait for it to change; else do something else, or answer. "
+        f"The result was:\n{result}"
     )

@@ -61,6 +61,6 @@ class Compactor:
             _log.warning("the model wrote no summary of a session: %s", error)
             return Compacted(msgspec.structs.replace(memory, summary=failed(memory)), Usage())
         used = said.usage.prompt_tokens + said.usage.completion_tokens
-        summary = condensed(memory, covers, said.text)
+        summary = condensed(memory, covers, "" if said.is_cut else said.text)
         now = msgspec.structs.replace(memory, summary=summary, tokens=memory.tokens + used)
         return Compacted(now, said.usage)

@@ -12,9 +12,10 @@ from atoll.wire.messages import Usage
 
 
 class Said(Struct, frozen=True):
-    """The whole answer and what it cost."""
+    """The whole answer and what it cost; `is_cut` when the model did not come to its end."""
 
     text: str
+    is_cut: bool
     usage: Usage
 
 
@@ -35,4 +36,5 @@ class HiddenCall:
         ):
             async for chunk in chunks:
                 call.take(chunk)
-        return Said(call.reply.text, call.usage)
+        reply = call.reply
+        return Said(reply.text, reply.reason == "length", call.usage)
