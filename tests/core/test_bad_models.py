@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from atoll.adapters.python_tools import PythonTools, load_tools
 from atoll.config.manifest import Loop
+from atoll.errors import UpstreamGarbage
 from atoll.loop.agent import Agent
 from atoll.loop.model_call import MAX_REPLY
 from atoll.ports import CallsDelta, Chunk, Done, ModelInfo, ModelRequest, TextDelta, ThinkingDelta
@@ -21,6 +23,14 @@ from tests.fakes.serving import MANIFEST, agent_over
 pytestmark = pytest.mark.anyio
 
 NATIVE = ModelInfo(backend="ollama", model="m", capabilities=("completion", "tools"))
+TOOLS = '''\
+"""The weather."""
+
+
+def weather(town: str) -> str:
+    """The weather in a town."""
+    return f"rain in {town}"
+'''
 HELLO = TurnRequest(model="otto", messages=(Message(role="user", content="hello"),))
 
 
@@ -91,6 +101,37 @@ async def test_a_model_that_knows_unknown_tools_only_is_stopped(tmp_path: Path) 
     end = (await turn(agent))[-1]
     assert isinstance(end, RunEnd)
     assert (end.answer, end.completed) == ("sorry", False)
+    assert await works_again(agent, model)
+
+
+async def test_wrong_arguments_are_a_failed_result_that_the_model_can_mend(tmp_path: Path) -> None:
+    """Of the wrong type, missing, or unknown to the tool."""
+    (tmp_path / "tools.py").write_text(TOOLS)
+    tools = PythonTools(load_tools(tmp_path / "tools.py"), ("*",), 5.0, 1000)
+    wrong = [{"town": 5, "x": []}, {}, {"town": "Turku", "when": "now"}]
+    asked = [*wrong, {"town": "Turku"}]
+    replies = [
+        [CallsDelta((Call(f"call_{at}", "weather", arguments),)), Done("stop", USAGE)]
+        for at, arguments in enumerate(asked)
+    ]
+    model = FakeModel(*replies, text("rain"), info=NATIVE)
+    agent = agent_over(model, tmp_path, tools)
+    events = await turn(agent)
+    results = [event for event in events if isinstance(event, ToolResult)]
+    assert [one.failed for one in results] == [True, True, True, False]
+    assert all(one.result.startswith("wrong arguments for weather") for one in results[:3])
+    assert isinstance(events[-1], RunEnd)
+    assert await works_again(agent, model)
+
+
+async def test_arguments_that_nobody_can_read_end_the_turn(tmp_path: Path) -> None:
+    """As the back ends raise it for a call whose arguments are no JSON object."""
+    broken = UpstreamGarbage("a call of look with arguments that are no JSON object: '{'")
+    agent = agent_of(model := FakeModel(calling("look"), broken, info=NATIVE), tmp_path)
+    end = (await turn(agent))[-1]
+    assert isinstance(end, Failure)
+    assert (end.code, end.who) == ("upstream_garbage", "upstream")
+    assert end.usage == USAGE, "what it has cost is told"
     assert await works_again(agent, model)
 
 

@@ -18,7 +18,7 @@ from atoll.http.protocol import Limits
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
 from atoll.loop.agent import Agent, Identity
-from atoll.ports import Chunk, Clock, ModelRequest, TextDelta
+from atoll.ports import Chunk, Clock, ModelRequest, TextDelta, Toolbox
 from tests.fakes.ports import FakeModel, FakeTools
 
 MANIFEST = Manifest(agent=AgentTable(name="GhidraAgent"))
@@ -96,7 +96,7 @@ def run_on_uvloop(work: Coroutine[None, None, None]) -> None:
 def agent_over(
     model: FakeModel,
     folder: Path,
-    tools: FakeTools | None = None,
+    tools: Toolbox | None = None,
     manifest: Manifest = MANIFEST,
     clock: Clock | None = None,
 ) -> Agent:
