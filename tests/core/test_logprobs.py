@@ -13,6 +13,7 @@ from atoll.wire.events import Event, Token
 from atoll.wire.logprobs import Alternative, Logprob
 from atoll.wire.messages import Call, Message
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, text
 
 HI = Logprob("Hi", -0.1, (72, 105), (Alternative("Hi", -0.1), Alternative("Yo", -2.5)))
@@ -92,7 +93,7 @@ async def turn(model: FakeModel, tools: FakeTools, info: ModelInfo) -> list[Even
     )
     manifest = Manifest(agent=AgentTable(name="Otto"))
     runner = Runner(manifest, info, model, tools, FakeClock(), asked)
-    return [event async for event in runner.events()]
+    return await told_by(runner.run)
 
 
 NATIVE = ModelInfo(backend="scripted", model="m", capabilities=("completion", "tools"))

@@ -1,5 +1,6 @@
 """Turns run by the runner over fake ports: the events a client can count on."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import msgspec
@@ -34,6 +35,7 @@ from atoll.wire.events import (
 )
 from atoll.wire.messages import Call, Message, Options, ToolSpec
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, text
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +57,7 @@ async def run(
     runner = Runner(
         manifest, model.info, model, tools or FakeTools(), clock or FakeClock(), request
     )
-    return [event async for event in runner.events()]
+    return await told_by(runner.run)
 
 
 def tokens(events: list[Event]) -> list[str]:
@@ -178,7 +180,7 @@ async def test_a_bug_ends_the_turn_without_a_traceback_for_the_client(
     assert "Traceback" in capsys.readouterr().err
 
 
-async def test_closing_the_turn_early_cancels_the_model() -> None:
+async def test_cancelling_the_turn_early_cancels_the_model() -> None:
     model = FakeModel(text("a", "b", "c"))
     runner = Runner(
         MANIFEST,
@@ -188,11 +190,18 @@ async def test_closing_the_turn_early_cancels_the_model() -> None:
         FakeClock(),
         TurnRequest(model="otto", messages=HELLO),
     )
-    events = runner.events()
-    async for event in events:
+    said = asyncio.Event()
+
+    async def emit(event: Event) -> None:
         if isinstance(event, Token):
-            break
-    await events.aclose()
+            said.set()
+            await asyncio.Event().wait()
+
+    turn = asyncio.create_task(runner.run(emit))
+    await said.wait()
+    turn.cancel()
+    await asyncio.wait({turn}, timeout=10)
+    assert turn.cancelled()
     assert model.closed_early == 1
 
 

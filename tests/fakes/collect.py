@@ -1,8 +1,10 @@
 """Small helpers for tests of model back ends."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from atoll.ports import CallsDelta, Chunk, Done, Model, ModelRequest, TextDelta, ThinkingDelta
+from atoll.wire.events import Emit, Event
 from atoll.wire.json import JsonValue
 from atoll.wire.messages import Call, Message
 
@@ -16,6 +18,17 @@ async def collect(model: Model, request: ModelRequest) -> list[Chunk]:
     """Every chunk of one generation."""
     async with aclosing(model.stream(request)) as chunks:
         return [chunk async for chunk in chunks]
+
+
+async def told_by(run: Callable[[Emit], Awaitable[None]]) -> list[Event]:
+    """Every event of one turn."""
+    events: list[Event] = []
+
+    async def emit(event: Event) -> None:
+        events.append(event)
+
+    await run(emit)
+    return events
 
 
 def text_of(chunks: list[Chunk]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from atoll.ports import CodeHost, CodeOutcome, Outcome
 from atoll.wire.events import RunEnd, ToolResult
 from atoll.wire.messages import Call, Message, Options
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.ports import FakeModel, FakeTools, text
 from tests.fakes.sandbox import EchoHost, needs_sandbox
 
@@ -274,7 +276,7 @@ async def test_an_agent_solves_a_task_with_code_and_submits_the_answer(tmp_path:
     places = places_of(env, 0, tmp_path / "state")
     agent = await open_agent(load_manifest(tmp_path / "agent.toml", env), places, env, said.append)
     request = TurnRequest(model="coder", messages=(Message(role="user", content="add"),))
-    events = [event async for event in agent.turn(request)]
+    events = await told_by(partial(agent.turn, request))
     assert agent.has_tools
     await agent.close()
     results = [event for event in events if isinstance(event, ToolResult)]
@@ -299,7 +301,7 @@ async def test_a_session_keeps_its_variables_from_turn_to_turn(tmp_path: Path) -
     for question, session in (("set", "a"), ("get", "a"), ("get", "b")):
         asked = (Message(role="user", content=question),)
         request = TurnRequest(model="coder", messages=asked, session=session)
-        events = [event async for event in agent.turn(request)]
+        events = await told_by(partial(agent.turn, request))
         assert isinstance(events[-1], RunEnd)
         answers.append(events[-1].answer)
     await agent.close()

@@ -13,7 +13,7 @@ from atoll.loop.agent import Agent
 from atoll.loop.live_turn import LiveTurn
 from atoll.loop.session_turn import Asked
 from atoll.ports import Chunk, Done, ModelRequest, TextDelta
-from atoll.wire.events import Event, Failure, RunEnd
+from atoll.wire.events import Emit, Failure, RunEnd
 from tests.fakes.ports import USAGE, FakeModel
 from tests.fakes.serving import MANIFEST, agent_over
 from tests.fakes.waiting import until
@@ -120,12 +120,12 @@ async def test_the_end_of_a_session_ends_all_its_turns_and_nobody_elses(
 async def test_a_turn_that_has_told_its_end_tells_no_other() -> None:
     """Whoever cancels it while it still tidies up does not take back what was acknowledged."""
 
-    async def tidies() -> AsyncGenerator[Event, None]:
-        yield RunEnd("answer", "stop", USAGE, 1)
+    async def tidies(emit: Emit) -> None:
+        await emit(RunEnd("answer", "stop", USAGE, 1))
         await asyncio.Event().wait()
 
     turn = LiveTurn("s", "cancel", lambda: 0.0)
-    turn.start(tidies(), then=lambda _: None)
+    turn.start(tidies, then=lambda _: None)
     await turn.wait(0)
     turn.cancel()
     await turn.ended()

@@ -1,6 +1,5 @@
-"""Small ASGI parts that every dialect uses: read a body, send an answer, notice a lost client."""
+"""Small ASGI parts that every dialect uses: read a body, send an answer."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from litestar.enums import ScopeType
@@ -43,38 +42,6 @@ async def send_answer(
         told.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": told})
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def while_connected(receive: Receive, work: Awaitable[None]) -> None:
-    """Await `work`, cancelling it when the client hangs up; returns quietly then.
-
-    The request's body must have been read. This is what ends the generation at the model
-    (row C14 of ollama-api.md). The work stays in this task: another would cost too much.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    before, is_lost = task.cancelling(), False
-
-    def hang_up(watcher: asyncio.Future[None]) -> None:
-        nonlocal is_lost
-        if not watcher.cancelled():
-            is_lost = task.cancel()
-
-    watcher = asyncio.ensure_future(_hung_up(receive))
-    watcher.add_done_callback(hang_up)
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not is_lost or task.uncancel() > before:
-            raise
-    finally:
-        watcher.remove_done_callback(hang_up)
-        watcher.cancel()
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def require_post(scope: Scope) -> None:

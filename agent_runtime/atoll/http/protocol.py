@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from atoll.http.corked import Corked
+from atoll.http.hangup import Hangup
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._hangup = Hangup()
         self._phase = _Phase.HEAD
         self._refusal = (400, "invalid HTTP request")
         self._begun = False
@@ -85,6 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
         self._flowing()
         super().connection_lost(exc)
+        self._hangup.tell()
 
     def data_received(self, data: bytes) -> None:
         """Count what came, let the parser have it, then see what is still to come.
@@ -101,6 +104,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if not (self._over or self.transport.is_closing()):
             self._watch()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope["extensions"] = self._hangup.extensions
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header is complete; trailers of a chunked body are dropped (RFC 9110 6.5.1)."""
@@ -188,6 +196,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._begun:
             self.cycle.disconnected = True  # the application has nobody to answer any more
             self.cycle.message_event.set()
+            self._hangup.tell()
         if answering or not self.transport.can_write_eof():
             self.transport.close()
             return

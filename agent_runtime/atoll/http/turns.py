@@ -1,21 +1,19 @@
 """Runs a turn for a client: in one piece, or as a stream that always ends in its dialect."""
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
-from litestar.types import Receive, Send
+from litestar.types import Scope, Send
 
 from atoll.http.answer import Answer, gathered
-from atoll.http.asgi import send_answer, while_connected
+from atoll.http.asgi import send_answer
 from atoll.http.faults import STOPPING, TurnFailed
+from atoll.http.hangup import while_connected
 from atoll.loop.agent import Agent
-from atoll.wire.events import INTERNAL, Event, Failure, RunEnd
+from atoll.wire.events import Emit, Event, Failure, RunEnd
 from atoll.wire.turn import TurnRequest
-
-_logger = logging.getLogger("atoll.http")
 
 NO_BUFFERING = (b"x-accel-buffering", b"no")
 """Asks a proxy in front to pass every chunk on at once."""
@@ -36,14 +34,15 @@ class Projection(Protocol):
 
 
 class Client(NamedTuple):
-    """Both directions of one request whose body has been read."""
+    """Who is answered: one request whose body has been read."""
 
-    receive: Receive
+    scope: Scope
     send: Send
 
 
 Done = Callable[[RunEnd], Awaitable[None]]
 """What follows from a turn that succeeded; done before the client is told of its end."""
+_Run = Callable[[Emit], Awaitable[None]]
 
 
 async def answer_turn(
@@ -60,25 +59,24 @@ async def answer_turn(
     A client that hangs up ends the turn. At the server's stop a stream is told
     so and ended; whoever has got nothing yet sees the CancelledError's 503.
     """
-    events = _finished(agent, request, done)
+
+    run = partial(agent.turn, request)
     if stream:
-        await _Stream(projection, client.send).answer(client.receive, events)
+        await _Stream(projection, client.send, done).answer(client.scope, run)
     else:
-        await while_connected(client.receive, _whole(events, projection, client.send))
+        await while_connected(client.scope, _whole(run, projection, client.send, done))
 
 
-async def _finished(agent: Agent, request: TurnRequest, done: Done) -> AsyncGenerator[Event, None]:
-    async with aclosing(agent.turn(request)) as events:
-        async for event in events:
-            if isinstance(event, RunEnd):
-                await done(event)
-            yield event
+async def _whole(run: _Run, projection: Projection, send: Send, done: Done) -> None:
+    events: list[Event] = []
 
+    async def emit(event: Event) -> None:
+        if isinstance(event, RunEnd):
+            await done(event)
+        events.append(event)
 
-async def _whole(events: AsyncGenerator[Event, None], projection: Projection, send: Send) -> None:
-    async with aclosing(events):
-        answer = gathered([event async for event in events])
-    await send_answer(send, 200, projection.whole(answer))
+    await run(emit)
+    await send_answer(send, 200, projection.whole(gathered(events)))
 
 
 class _Stream:
@@ -88,37 +86,36 @@ class _Stream:
     turn that fails early still gets its true status.
     """
 
-    def __init__(self, projection: Projection, send: Send) -> None:
+    def __init__(self, projection: Projection, send: Send, done: Done) -> None:
         self._projection = projection
         self._send = send
+        self._done = done
+        self._failure: Failure | None = None
         self._started = False
         self._ended = False
 
-    async def answer(self, receive: Receive, events: AsyncGenerator[Event, None]) -> None:
+    async def answer(self, scope: Scope, run: _Run) -> None:
         """Send the events as they come, until the turn, the client or the server ends."""
         try:
-            await while_connected(receive, self._all(events))
+            await while_connected(scope, self._all(run))
         except asyncio.CancelledError:  # the server stops; a lost client raises nothing
             if not self._started or self._ended:
                 raise
             await self._part(STOPPING)
             await self._end()
 
-    async def _all(self, events: AsyncGenerator[Event, None]) -> None:
-        async with aclosing(events):
-            try:
-                async for event in events:
-                    await self._part(event)
-            except TurnFailed:
-                raise
-            except Exception:
-                _logger.exception("a turn broke")
-                await self._part(INTERNAL)
+    async def _all(self, run: _Run) -> None:
+        await run(self._part)
+        if self._failure is not None:
+            raise TurnFailed(self._failure)
         await self._end()
 
     async def _part(self, event: Event) -> None:
+        if isinstance(event, RunEnd):
+            await self._done(event)
         if not self._started and isinstance(event, Failure):
-            raise TurnFailed(event)
+            self._failure = event
+            return
         if not (line := self._projection.line(event)):
             return
         if not self._started:

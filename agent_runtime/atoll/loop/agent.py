@@ -2,8 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +26,7 @@ from atoll.ports import (
     SessionStore,
     Toolbox,
 )
-from atoll.wire.events import Event, Failure
+from atoll.wire.events import Emit, Failure
 from atoll.wire.turn import TurnRequest
 
 HEALTH_TTL = 2_000_000_000
@@ -179,18 +178,16 @@ class Agent:
         """Count the model as not loaded."""
         self.loaded_until = None
 
-    async def turn(self, request: TurnRequest) -> AsyncGenerator[Event, None]:
-        """Run one turn; always ends with RunEnd or Failure, unless it is closed early."""
+    async def turn(self, request: TurnRequest, emit: Emit) -> None:
+        """Run one turn; the last event is always a RunEnd or a Failure, unless it is cancelled."""
         try:
             async with self._admission.place():
                 info = await self.describe()
                 async with self._tools(request) as tools:
                     runner = Runner(self.manifest, info, self._model, tools, self._clock, request)
-                    async with aclosing(runner.events()) as events:
-                        async for event in events:
-                            yield event
+                    await runner.run(emit)
         except AtollError as error:
-            yield Failure(error.code, str(error), error.who, error.status)
+            await emit(Failure(error.code, str(error), error.who, error.status))
 
     def _tools(self, request: TurnRequest) -> AbstractAsyncContextManager[Toolbox]:
         if self._code is None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, assert_never
 
 from msgspec import Struct
@@ -61,7 +62,7 @@ class Conversations:
         self._latest[session_id] = live
         self._under_way.append(live)
         turn = SessionTurn(self._ground, session_id, asked)
-        live.start(turn.events(before), then=self._is_over)
+        live.start(partial(turn.run, before), then=self._is_over)
         return live
 
     async def end(self, session_id: str = "") -> bool:

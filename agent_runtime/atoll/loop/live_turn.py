@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
-from atoll.wire.events import INTERNAL, Event, Failure, RunEnd
+from atoll.wire.events import INTERNAL, Emit, Event, Failure, RunEnd
 
 OnDisconnect = str | float
 """`"cancel"`, `"detach"`, or the seconds that a turn goes on without a client."""
@@ -38,9 +38,11 @@ class LiveTurn:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, events: AsyncGenerator[Event, None], then: Callable[[Self], None]) -> None:
+    def start(
+        self, run: Callable[[Emit], Coroutine[object, object, None]], then: Callable[[Self], None]
+    ) -> None:
         """Run; the events end with a RunEnd or a Failure whatever happens, and `then` is called."""
-        self._task = asyncio.create_task(self._run(events), name=self.id)
+        self._task = asyncio.create_task(run(self._say), name=self.id)
         self._task.add_done_callback(self._end)
         self._task.add_done_callback(lambda _: then(self))
 
@@ -91,22 +93,20 @@ class LiveTurn:
         if not self._followers:
             self.cancel()
 
-    async def _run(self, events: AsyncGenerator[Event, None]) -> None:
-        async with aclosing(events):
-            async for event in events:
-                self._say(event)
-
     def _end(self, task: asyncio.Task[None]) -> None:
         """Also of a task that was cancelled before it ran for the first time."""
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("a turn broke", exc_info=error)
         if not self.events or not isinstance(self.events[-1], RunEnd | Failure):
-            self._say(INTERNAL if error is not None else CANCELLED)
+            self._note(INTERNAL if error is not None else CANCELLED)
         self.is_over = True
         self._tell()
 
-    def _say(self, event: Event) -> None:
+    async def _say(self, event: Event) -> None:
+        self._note(event)
+
+    def _note(self, event: Event) -> None:
         self.events.append(event)
         self._times.append(self._now())
         self._tell()

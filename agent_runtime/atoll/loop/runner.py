@@ -1,11 +1,12 @@
 """Performs the agent loop: asks the model, runs the tools, emits the events of a turn."""
 
 import asyncio
-import secrets
+import random
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
+from typing import assert_never
 
 import msgspec
 
@@ -32,7 +33,7 @@ from atoll.errors import AtollError, ClientError
 from atoll.loop.model_call import ModelCall
 from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Outcome, Toolbox
 from atoll.wire.events import (
-    Event,
+    Emit,
     Failure,
     Planning,
     RunEnd,
@@ -78,60 +79,74 @@ class Runner:
         self._held: Token | None = None
         self._calls = 0
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """The turn's events; the last one is always a RunEnd or a Failure."""
-        turn = self._turn()
+    async def run(self, emit: Emit) -> None:
+        """Run it; the last event is always a RunEnd or a Failure, unless it is cancelled."""
         try:
-            async with aclosing(turn):  # an early close reaches the model
-                async for event in turn:
-                    yield event
+            await self._turn(emit)
         except AtollError as error:
-            yield Failure(error.code, str(error), error.who, error.status)
+            await emit(Failure(error.code, str(error), error.who, error.status))
         except Exception as error:  # noqa: BLE001  a bug must end the stream, not hang it
             traceback.print_exc(file=sys.stderr)
-            yield Failure("internal", f"the agent failed: {type(error).__name__}", "atoll", 500)
+            told = f"the agent failed: {type(error).__name__}"
+            await emit(Failure("internal", told, "atoll", 500))
 
-    async def _turn(self) -> AsyncGenerator[Event, None]:
+    async def _turn(self, emit: Emit) -> None:
         asked = self._request
         question = asked.raw_prompt or last_question(asked.messages)
-        yield RunStart(f"run_{secrets.token_hex(8)}", asked.model, question)
+        # It only has to be another one each time; the system's own randomness costs a call of it.
+        await emit(RunStart(f"run_{random.getrandbits(64):016x}", asked.model, question))
         for sentence in self._toolbox.warnings:
-            yield Warning(sentence)
+            await emit(Warning(sentence))
         state, action = self._begin()
-        while isinstance(action, Ask | RunTools | Announce):
-            observation: Observation
-            if isinstance(action, Ask):
-                if action.counts:
-                    yield StepStart(self._steps)
-                call = ModelCall(self._clock, action)
-                async with aclosing(self._model.stream(self._model_request(action))) as chunks:
-                    async for chunk in chunks:
-                        if (shown := call.take(chunk)) is not None:
-                            yield shown
-                        if self._has_deadline:
-                            self._check_budget()
-                self._steps += action.counts
-                observation = self._note(call)
-                if observation.calls and self._held and self._held.text:  # said before it called
-                    yield self._held
-                    self._held = None
-            elif isinstance(action, Announce):
-                yield Planning(action.plan, action.updated)
-                observation = Announced()
-            else:
-                self._calls += len(action.calls)
-                self._check_budget()
-                for made in action.calls:
-                    yield ToolCall(made.id, made.name, made.arguments)
-                outcomes = await self._outcomes(action.calls)
-                for made, outcome in zip(action.calls, outcomes, strict=True):
-                    yield ToolResult(made.id, made.name, outcome.text, outcome.failed)
-                observation = self._ran(action.calls, outcomes)
-            state, action = step(state, observation)
+        while not isinstance(action, Finish | HandOver):
+            state, action = step(state, await self._perform(action, emit))
             if isinstance(action, Ask):  # what is answered already is not taken back
                 self._check_budget()
-        for event in self._last(action):
-            yield event
+        await self._last(action, emit)
+
+    async def _perform(self, action: Ask | RunTools | Announce, emit: Emit) -> Observation:
+        match action:
+            case Ask():
+                return await self._asked(action, emit)
+            case RunTools(calls):
+                return await self._ran(calls, emit)
+            case Announce(plan, updated):
+                await emit(Planning(plan, updated))
+                return Announced()
+            case _:
+                assert_never(action)
+
+    async def _asked(self, ask: Ask, emit: Emit) -> Replied:
+        if ask.counts:
+            await emit(StepStart(self._steps))
+        call = ModelCall(self._clock, ask)
+        async with aclosing(self._model.stream(self._model_request(ask))) as chunks:
+            async for chunk in chunks:
+                if (shown := call.take(chunk)) is not None:
+                    await emit(shown)
+                if self._has_deadline:
+                    self._check_budget()
+        self._steps += ask.counts
+        self._usage += call.usage
+        self._held = call.held
+        reply = call.reply
+        if reply.calls and self._held and self._held.text:  # said before it called
+            await emit(self._held)
+            self._held = None
+        return reply
+
+    async def _ran(self, calls: tuple[Call, ...], emit: Emit) -> ToolsRan:
+        self._calls += len(calls)
+        self._check_budget()
+        for call in calls:
+            await emit(ToolCall(call.id, call.name, call.arguments))
+        outcomes = await self._outcomes(calls)
+        for call, outcome in zip(calls, outcomes, strict=True):
+            await emit(ToolResult(call.id, call.name, outcome.text, outcome.failed))
+        final = next((made.final for made in outcomes if made.final is not None), None)
+        if final is not None:
+            self._held = Token(final)  # no model says it: it goes out with the end
+        return ToolsRan(calls, tuple(made.text for made in outcomes), final)
 
     def _within_budget(self, options: Options) -> Options:
         """An answer may not be longer than what is left of the turn's tokens."""
@@ -193,33 +208,22 @@ class Runner:
             top_logprobs=asked.top_logprobs,
         )
 
-    def _note(self, call: ModelCall) -> Replied:
-        self._usage += call.usage
-        self._held = call.held
-        return call.reply
-
     async def _outcomes(self, calls: Sequence[Call]) -> list[Outcome]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._toolbox.call(call)) for call in calls]
         return [task.result() for task in tasks]
 
-    def _ran(self, calls: tuple[Call, ...], outcomes: Sequence[Outcome]) -> ToolsRan:
-        final = next((made.final for made in outcomes if made.final is not None), None)
-        if final is not None:
-            self._held = Token(final)  # no model says it: it goes out with the end
-        return ToolsRan(calls, tuple(made.text for made in outcomes), final)
-
-    def _last(self, action: Finish | HandOver) -> Iterator[Event]:
+    async def _last(self, action: Finish | HandOver, emit: Emit) -> None:
         if isinstance(action, HandOver):
             for call in action.calls:
-                yield ToolCall(call.id, call.name, call.arguments, "client")
-            yield self._end(action.text, "stop", completed=True)
+                await emit(ToolCall(call.id, call.name, call.arguments, "client"))
+            await emit(self._end(action.text, "stop", completed=True))
             return
         if self._held:
-            yield self._held  # it looked like a call and was an answer
+            await emit(self._held)  # it looked like a call and was an answer
         if not action.completed:
-            yield Warning(f"the turn used up its {self._steps} steps")
-        yield self._end(action.answer, action.reason, completed=action.completed)
+            await emit(Warning(f"the turn used up its {self._steps} steps"))
+        await emit(self._end(action.answer, action.reason, completed=action.completed))
 
     def _end(self, answer: str, reason: StopReason, *, completed: bool) -> RunEnd:
         return RunEnd(

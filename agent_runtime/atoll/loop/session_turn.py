@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -11,11 +10,11 @@ from atoll.core.history import fitted
 from atoll.errors import AtollError
 from atoll.loop.live_turn import LiveTurn
 from atoll.ports import ModelInfo, SessionStore
-from atoll.wire.events import Event, Failure, RunEnd, RunStart, Token, Warning
+from atoll.wire.events import Emit, Event, Failure, RunEnd, RunStart, Token, Warning
 from atoll.wire.messages import Message
 from atoll.wire.turn import TurnRequest
 
-Turn = Callable[[TurnRequest], AsyncGenerator[Event, None]]
+Turn = Callable[[TurnRequest, Emit], Awaitable[None]]
 Describe = Callable[[], Awaitable[ModelInfo]]
 
 _log = logging.getLogger("atoll.loop")
@@ -49,17 +48,15 @@ class SessionTurn:
         self._known: tuple[Message, ...] = ()
         self._said: list[str] = []
 
-    async def events(self, before: Sequence[LiveTurn]) -> AsyncGenerator[Event, None]:
-        """The turn's events, after all of `before`; a RunEnd comes when its answer is stored."""
+    async def run(self, before: Sequence[LiveTurn], emit: Emit) -> None:
+        """Run it after all of `before`; a RunEnd is told when its answer is stored."""
         try:
             for other in before:
                 await other.ended()
             self._known = await self._ground.store.load(self._session_id) or ()
-            async with aclosing(self._answered()) as events:
-                async for event in events:
-                    yield event
+            await self._answer(emit)
         except AtollError as error:
-            yield Failure(error.code, str(error), error.who, error.status)
+            await emit(Failure(error.code, str(error), error.who, error.status))
         except asyncio.CancelledError:
             await self._keep_what_was_said()
             raise
@@ -72,21 +69,25 @@ class SessionTurn:
             except AtollError as error:
                 _log.warning("a turn that was cut off is not remembered: %s", error)
 
-    async def _answered(self) -> AsyncGenerator[Event, None]:
+    async def _answer(self, emit: Emit) -> None:
         context = (await self._ground.describe()).context_length
         shown, left_out = fitted(self._with_question(), context)
-        async with aclosing(self._ground.turn(self._request(shown))) as events:
-            async for event in events:
-                if isinstance(event, Token):
-                    self._said.append(event.text)
-                elif isinstance(event, RunEnd):
-                    await self._remember(event.answer)
-                yield event
-                if left_out and isinstance(event, RunStart):
-                    yield Warning(
+
+        async def tell(event: Event) -> None:
+            if isinstance(event, Token):
+                self._said.append(event.text)
+            elif isinstance(event, RunEnd):
+                await self._remember(event.answer)
+            await emit(event)
+            if left_out and isinstance(event, RunStart):
+                await emit(
+                    Warning(
                         f"the conversation does not fit into the model's context of {context}"
                         f" tokens: its oldest {left_out} messages are not shown to it"
                     )
+                )
+
+        await self._ground.turn(self._request(shown), tell)
 
     def _request(self, messages: tuple[Message, ...]) -> TurnRequest:
         return TurnRequest(

@@ -8,6 +8,7 @@ Planning | Warning)*)* (RunEnd | Failure)`. Exactly one RunEnd or Failure ends
 the stream, always.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -122,3 +123,6 @@ Event = (
     | Failure
     | RunEnd
 )
+
+Emit = Callable[[Event], Awaitable[None]]
+"""Takes the events of a turn one by one, as they happen; the turn waits until it returns."""

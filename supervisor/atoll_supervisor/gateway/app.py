@@ -12,8 +12,9 @@ from litestar.enums import ScopeType
 from litestar.types import LifeSpanScope, Receive, Scope, Send
 
 from atoll.errors import AtollError
-from atoll.http.asgi import read_body, while_connected
+from atoll.http.asgi import read_body
 from atoll.http.faults import dialect_of, failure_of
+from atoll.http.hangup import while_connected
 from atoll.wire.events import Failure
 from atoll_supervisor.gateway import fixed
 from atoll_supervisor.gateway.carrier import PATIENCE, Carrier, Question
@@ -121,7 +122,7 @@ class Gateway:
         """Until the client hangs up: that closes the connection to the agent at once."""
         relay = Relay(slug, exchange.dialect, exchange.send)
         try:
-            await while_connected(exchange.receive, self._carried(relay, slug, question))
+            await while_connected(exchange.scope, self._carried(relay, slug, question))
         except asyncio.CancelledError:  # the server stops; a client that leaves raises nothing
             if not relay.is_begun:
                 await exchange.refuse(STOPPING)

@@ -29,17 +29,18 @@ async def messages(scope: Scope, receive: Receive, send: Send) -> None:
     """A conversation's next answer."""
     require_post(scope)
     request_id = f"req_{secrets.token_hex(12)}"
-    client = Client(receive, _stamped(send, request_id))
+    client = Client(scope, _stamped(send, request_id))
     try:
-        await _answer(agent_of(scope["litestar_app"]), client, request_id)
+        body = await read_body(receive)
+        await _answer(agent_of(scope["litestar_app"]), body, client, request_id)
     except (AtollError, TurnFailed) as error:
         failure = failure_of(error)
         body = anthropic_error(failure, request_id)
         await send_answer(client.send, failure.status, body)
 
 
-async def _answer(agent: Agent, client: Client, request_id: str) -> None:
-    request = decode(decoder, await read_body(client.receive))
+async def _answer(agent: Agent, body: bytes, client: Client, request_id: str) -> None:
+    request = decode(decoder, body)
     model = required(request.model)
     check_model(agent, model)
     turn = await _relaxed(agent, message_turn(request))

@@ -12,8 +12,9 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 
 from atoll.errors import ClientError, NotAllowed
 from atoll.http.access import agent_of
-from atoll.http.asgi import header_of, read_body, require_post, send_answer, while_connected
+from atoll.http.asgi import header_of, read_body, require_post, send_answer
 from atoll.http.decoding import decode
+from atoll.http.hangup import while_connected
 from atoll.http.kawai.projection import KawaiProjection, answer_of
 from atoll.http.kawai.wire import ChatRequest
 from atoll.http.sse import EVENT_STREAM
@@ -43,7 +44,7 @@ async def chat(scope: Scope, receive: Receive, send: Send) -> None:
         turns = info.messages // 2 if info else 0
         await send_answer(send, 200, _encode(answer_of(live.events, live.session_id, turns)))
 
-    await while_connected(receive, answer())
+    await while_connected(scope, answer())
 
 
 @asgi("/stream", copy_scope=False)
@@ -64,7 +65,7 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
         await send_answer(send, 204, b"")
         return
     watched = _Watched(live, send, with_ids=bool(last) or query.get("ids") in ("1", "true"))
-    await while_connected(receive, watched.follow(number))
+    await while_connected(scope, watched.follow(number))
 
 
 def asked_by(request: ChatRequest) -> Asked:

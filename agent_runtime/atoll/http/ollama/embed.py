@@ -6,10 +6,11 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from atoll.http.access import agent_of
-from atoll.http.asgi import read_body, require_post, send_answer, while_connected
+from atoll.http.asgi import read_body, require_post, send_answer
 from atoll.http.checks import required
 from atoll.http.decoding import decode
 from atoll.http.embedding import check_embedder, embedded, inputs_of
+from atoll.http.hangup import while_connected
 from atoll.http.ollama.keepalive import keep_alive_seconds
 from atoll.http.ollama.options import options_of
 from atoll.http.ollama.projection import encode
@@ -73,7 +74,7 @@ async def embed(scope: Scope, receive: Receive, send: Send) -> None:
         options=options_of(body.options),
         keep_alive=keep_alive_seconds(body.keep_alive),
     )
-    await while_connected(receive, _answer(agent, request, body.model or "", send))
+    await while_connected(scope, _answer(agent, request, body.model or "", send))
 
 
 @asgi("/api/embeddings", copy_scope=False)
@@ -88,7 +89,7 @@ async def embeddings(scope: Scope, receive: Receive, send: Send) -> None:
         options=options_of(body.options),
         keep_alive=keep_alive_seconds(body.keep_alive),
     )
-    await while_connected(receive, _answer_one(agent, request, send))
+    await while_connected(scope, _answer_one(agent, request, send))
 
 
 async def _answer(agent: Agent, request: EmbedRequest, model: str, send: Send) -> None:

@@ -57,7 +57,7 @@ async def chat(scope: Scope, receive: Receive, send: Send) -> None:
         return
     await check_abilities(agent, turn)
     projection = ChatProjection(model, _now)
-    await _answer(agent, request, turn, projection, receive, send, _nothing)
+    await _answer(agent, request, turn, projection, Client(scope, send), _nothing)
 
 
 @asgi("/api/generate", copy_scope=False)
@@ -82,7 +82,7 @@ async def generate(scope: Scope, receive: Receive, send: Send) -> None:
             told = (*turn.messages, Message(role="assistant", content=end.answer))
             projection.context = await remembered(agent.sessions, told)
 
-    await _answer(agent, request, turn, projection, receive, send, remember)
+    await _answer(agent, request, turn, projection, Client(scope, send), remember)
 
 
 async def _able(agent: Agent, request: GenerateRequest) -> TurnRequest:
@@ -103,8 +103,7 @@ async def _answer(
     request: Request,
     turn: TurnRequest,
     projection: Projection,
-    receive: Receive,
-    send: Send,
+    client: Client,
     remember: Callable[[RunEnd], Awaitable[None]],
 ) -> None:
     seconds = _seconds(turn)
@@ -114,7 +113,7 @@ async def _answer(
         await remember(end)
 
     stream = request.stream is not False
-    await answer_turn(agent, turn, projection, Client(receive, send), done, stream=stream)
+    await answer_turn(agent, turn, projection, client, done, stream=stream)
 
 
 async def _load(agent: Agent, turn: TurnRequest, chunk: Chunk, send: Send) -> None:

@@ -11,9 +11,10 @@ from msgspec import Struct
 
 from atoll.errors import ClientError
 from atoll.http.access import agent_of
-from atoll.http.asgi import read_body, require_post, send_answer, while_connected
+from atoll.http.asgi import read_body, require_post, send_answer
 from atoll.http.decoding import decode
 from atoll.http.embedding import Vectors, check_embedder, embedded, inputs_of
+from atoll.http.hangup import while_connected
 from atoll.loop.agent import Agent
 from atoll.ports import EmbedRequest
 from atoll.wire.json import JsonValue
@@ -71,7 +72,7 @@ async def embeddings(scope: Scope, receive: Receive, send: Send) -> None:
     check_embedder(agent, model)
     wanted = body.dimensions or 0
     request = EmbedRequest(inputs=inputs, dimensions=wanted if wanted > 0 else None)
-    await while_connected(receive, _answer(agent, request, model, send, as_text=as_text))
+    await while_connected(scope, _answer(agent, request, model, send, as_text=as_text))
 
 
 async def _answer(

@@ -45,7 +45,7 @@ async def text_completions(scope: Scope, receive: Receive, send: Send) -> None:
     async def done(_end: RunEnd) -> None:
         agent.keep(KEEP_ALIVE)
 
-    await answer_turn(agent, turn, projection, Client(receive, send), done, stream=stream)
+    await answer_turn(agent, turn, projection, Client(scope, send), done, stream=stream)
 
 
 def text_turn(request: TextRequest) -> TurnRequest:

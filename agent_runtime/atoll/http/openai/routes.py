@@ -63,7 +63,7 @@ async def completions(scope: Scope, receive: Receive, send: Send) -> None:
 
     projection = _projection(request, model)
     stream = request.stream is True
-    await answer_turn(agent, turn, projection, Client(receive, send), done, stream=stream)
+    await answer_turn(agent, turn, projection, Client(scope, send), done, stream=stream)
 
 
 def _projection(request: CompletionRequest, model: str) -> CompletionProjection:

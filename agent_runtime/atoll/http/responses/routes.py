@@ -35,7 +35,7 @@ async def responses(scope: Scope, receive: Receive, send: Send) -> None:
 
     projection = ResponseProjection(_frame(request, model))
     stream = request.stream is True
-    await answer_turn(agent, turn, projection, Client(receive, send), done, stream=stream)
+    await answer_turn(agent, turn, projection, Client(scope, send), done, stream=stream)
 
 
 def _frame(request: ResponseRequest, model: str) -> ResponseOut:
