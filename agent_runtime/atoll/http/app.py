@@ -12,6 +12,7 @@ from atoll.http.anthropic.routes import messages
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.faults import dialect_of, error_body, failure_of
+from atoll.http.fleet_rlm.routes import FLEET_RLM
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
@@ -64,7 +65,7 @@ def agent_routes() -> Litestar:
         [
             *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
             *(models, model, completions, text_completions, embeddings, responses, messages),
-            *(kawai_chat, stream, *SESSIONS),
+            *(kawai_chat, stream, *SESSIONS, *FLEET_RLM),
             *(health, ready, sessions, cleanup, *ABSENT),
         ],
         exception_handlers={HTTPException: _rejected, Exception: _failed},
