@@ -26,6 +26,7 @@ from atoll.http.ollama.turns import chat, generate
 from atoll.http.openai.embeddings import embeddings
 from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
+from atoll.http.reference.routes import REFERENCE
 from atoll.http.responses.routes import responses
 from atoll.http.sessions import cleanup, sessions
 from atoll.http.stopping import ToldOfTheStop
@@ -66,7 +67,7 @@ def agent_routes() -> Litestar:
             *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
             *(models, model, completions, text_completions, embeddings, responses, messages),
             *(kawai_chat, stream, *SESSIONS, *FLEET_RLM),
-            *(health, ready, sessions, cleanup, *ABSENT),
+            *(health, ready, sessions, cleanup, *REFERENCE, *ABSENT),
         ],
         exception_handlers={HTTPException: _rejected, Exception: _failed},
         openapi_config=None,

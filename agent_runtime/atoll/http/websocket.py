@@ -21,7 +21,9 @@ from atoll.http.protocol import Limits
 RESTART = 1012
 """Close code "Service Restart"; to the application: finish what you say, then close with it."""
 
-_INVALID, _TOO_BIG, _UNREACHABLE = 1007, 1009, 1011
+_INVALID, _ABUSE, _TOO_BIG, _UNREACHABLE = 1007, 1008, 1009, 1011
+MOST_FRAMES = 4096
+"""In one read, of 256 KiB at most: more are a flood, and keep others waiting."""
 MOST_FRAGMENTS = 1024
 """Of one message; an empty one costs a client six bytes and us more."""
 _REFUSED = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -67,6 +69,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self._over:
             raise ClientDisconnected
         await super().send(message)
+
+    def handle_events(self) -> None:
+        """What one read gave."""
+        if len(self.conn.events) > MOST_FRAMES:
+            self._fail(_ABUSE, "a flood of frames")
+        else:
+            super().handle_events()
 
     def handle_cont(self, event: Frame) -> None:
         """One more fragment."""
