@@ -48,9 +48,8 @@ class HttpServer:
         websockets: bool = False,
     ) -> None:
         _log_errors_only()
-        bounds = limits or Limits()
-        protocol = protocol_with(bounds, websockets=websockets)
-        config = _config(app, bounds, protocol, stop_timeout, lifespan=lifespan)
+        protocol = protocol_with(limits or Limits(), websockets=websockets)
+        config = _config(app, protocol, stop_timeout, lifespan=lifespan)
         self._sock = sock
         self._server = _Server(config, stop_timeout)
         self._ended = asyncio.Event()
@@ -89,13 +88,9 @@ def _log_errors_only() -> None:
 
 
 def _config(
-    app: AsgiApp,
-    limits: Limits,
-    protocol: type[BoundedProtocol],
-    stop_timeout: float,
-    *,
-    lifespan: bool,
+    app: AsgiApp, protocol: type[BoundedProtocol], stop_timeout: float, *, lifespan: bool
 ) -> uvicorn.Config:
+    limits = protocol.limits
     return uvicorn.Config(
         app,
         http=protocol,
