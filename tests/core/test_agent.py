@@ -1,6 +1,7 @@
 """An agent over fake ports: its names, its queue, its health."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest, Resources
 from atoll.errors import UpstreamRefused
 from atoll.loop.agent import NOT_YET, Agent, Health, Identity, new_instance_id
-from atoll.wire.events import Failure, RunEnd, Token
+from atoll.wire.events import Event, Failure, RunEnd, Token
 from atoll.wire.messages import Message
 from atoll.wire.turn import TurnRequest
+from tests.fakes.collect import told_by
 from tests.fakes.ports import FakeClock, FakeModel, FakeTools, text
 
 pytestmark = pytest.mark.anyio
@@ -83,34 +85,55 @@ async def test_turns_over_the_limit_wait_and_turns_over_the_queue_are_told_so(
 ) -> None:
     model = FakeModel(text("a"), text("b"))
     otto = agent(tmp_path, clock, model, Resources(max_concurrent_requests=1, max_queue=1))
-    running = otto.turn(HELLO)
-    assert await anext(running)
+    held = Held()
+    running = asyncio.create_task(otto.turn(HELLO, held.emit))
+    await held.told.wait()
     assert otto.in_flight == 1
-    waiting = asyncio.create_task(_events(otto))
+    waiting = asyncio.create_task(told_by(partial(otto.turn, HELLO)))
     await asyncio.sleep(0)
-    (refused,) = [event async for event in otto.turn(HELLO)]
+    (refused,) = await told_by(partial(otto.turn, HELLO))
     assert isinstance(refused, Failure)
     assert refused.status == 503
     assert refused.message.startswith("server busy, please try again.  maximum")
     assert not waiting.done()
     assert otto.queued == 1
-    assert [event async for event in running][-1].__class__ is RunEnd
+    held.on.set()
+    await running
+    assert isinstance(held.last, RunEnd)
     assert Token("b") in await waiting
     assert otto.in_flight == 0
 
 
-async def _events(otto: Agent) -> list[object]:
-    return [event async for event in otto.turn(HELLO)]
+class Held:
+    """Takes the first event of a turn and lets it go on when `on` is set."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.on = asyncio.Event()
+        self.last: Event | None = None
+
+    async def emit(self, event: Event) -> None:
+        self.last = event
+        self.told.set()
+        await self.on.wait()
 
 
-async def test_a_turn_that_is_closed_early_gives_its_place_back(
-    tmp_path: Path, clock: FakeClock
+@pytest.mark.parametrize("holder", [1, 0], ids=["while it runs", "while it waits"])
+async def test_a_turn_that_is_cancelled_gives_its_place_back(
+    tmp_path: Path, clock: FakeClock, holder: int
 ) -> None:
-    otto = agent(tmp_path, clock, FakeModel(text("a", "b")), Resources())
-    turn = otto.turn(HELLO)
-    await anext(turn)
-    await turn.aclose()
-    assert otto.in_flight == 0
+    model = FakeModel(text("a"), text("b"))
+    otto = agent(tmp_path, clock, model, Resources(max_concurrent_requests=1))
+    held = [Held(), Held()]
+    turns = [asyncio.create_task(otto.turn(HELLO, one.emit)) for one in held]
+    await held[0].told.wait()
+    turns[1 - holder].cancel()
+    held[0].on.set()
+    held[1].on.set()
+    await asyncio.wait(turns, timeout=10)
+    assert [turn.cancelled() for turn in turns] == [holder == 1, holder == 0]
+    assert isinstance(held[holder].last, RunEnd)
+    assert (otto.in_flight, otto.queued) == (0, 0)
 
 
 async def test_a_loaded_model_is_loaded_for_as_long_as_was_asked(

@@ -8,7 +8,6 @@ and what has arrived together is one piece.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -54,8 +53,12 @@ class Answer:
         """
         await self._connection.begun()
 
+    async def piece(self) -> bytes:
+        """What of the body has come, b"" at its end; raises Broken or Silent when it is early."""
+        return await self._connection.piece()
+
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes; raises Broken or Silent when it ends too early."""
+        """The body as it comes; raises as `piece`."""
         while data := await self._connection.piece():
             yield data
 
@@ -78,29 +81,24 @@ class Pool:
         self._idle = idle
         self._free: deque[tuple[Connection, float]] = deque()
 
-    @asynccontextmanager
-    async def ask(
+    def ask(
         self, method: str, target: str, headers: Headers, body: bytes | None, patience: float
-    ) -> AsyncGenerator[Answer]:
+    ) -> "Asked":
         """Send a request and wait for the head of its answer, `patience` seconds between bytes.
 
         Leaving before the end of the body closes the connection, by which the
         server knows that nobody wants the rest. A kept connection that turns
         out to be closed is no failure: the request is sent again on another.
         """
-        request = self._request(method, target, headers, body)
-        connection = await self._sent(request, patience)
-        try:
-            yield Answer(connection)
-        finally:
-            self._put_back(connection)
+        return Asked(self, self._request(method, target, headers, body), patience)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         while self._free:
             self._free.pop()[0].close()
 
-    async def _sent(self, request: bytes, patience: float) -> Connection:
+    async def sent(self, request: bytes, patience: float) -> Connection:
+        """The connection on which the answer's head has come."""
         while (kept := self._take()) is not None:
             try:
                 return await _exchanged(kept, request, patience)
@@ -118,7 +116,8 @@ class Pool:
             connection.close()
         return None
 
-    def _put_back(self, connection: Connection) -> None:
+    def put_back(self, connection: Connection) -> None:
+        """Keep it for another request, or close it in the middle of its answer."""
         connection.rest()
         if not connection.is_free:
             connection.close()
@@ -146,6 +145,24 @@ class Pool:
         if body is not None:
             head.append(b"Content-Length: %d\r\n" % len(body))
         return b"".join((*head, b"\r\n", body or b""))
+
+
+class Asked:
+    """A request while its answer is read, as an asynchronous context manager."""
+
+    def __init__(self, pool: Pool, request: bytes, patience: float) -> None:
+        self._pool = pool
+        self._request = request
+        self._patience = patience
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Answer:
+        self._connection = await self._pool.sent(self._request, self._patience)
+        return Answer(self._connection)
+
+    async def __aexit__(self, *_raised: object) -> None:
+        if self._connection is not None:
+            self._pool.put_back(self._connection)
 
 
 async def _exchanged(connection: Connection, request: bytes, patience: float) -> Connection:

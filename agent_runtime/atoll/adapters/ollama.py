@@ -69,16 +69,29 @@ class OllamaModel:
         """Generate over /api/chat, or /api/generate for a raw prompt."""
         path = "/api/chat" if request.raw_prompt is None else "/api/generate"
         body = msgspec.json.encode(wire.body_of(await self._name(), request))
-        watch = Stopwatch(self._clock)
+        watch, where = Stopwatch(self._clock), self._upstream.peer.where
+        offered, alternatives = Offered(request, where), wanted_by(request)
         try:
-            async with (
-                aclosing(self._upstream.lines(path, body)) as lines,
-                aclosing(self._chunks(lines, watch, request)) as chunks,
-            ):
-                async for chunk in chunks:
-                    yield chunk
+            async with aclosing(self._upstream.lines(path, body)) as lines:
+                async for raw in lines:
+                    if not raw.strip():
+                        continue
+                    line = decoded(wire.LINE, raw, where)
+                    if line.error is not None:
+                        raise UpstreamError(f"{where} says: {spoken(line.error)}")
+                    for chunk in wire.chunks_of(line, alternatives):
+                        watch.piece()
+                        if offered.passes(chunk):
+                            yield chunk
+                    if line.done:
+                        offered.end()
+                        asked = length_of(request.messages, request.raw_prompt)
+                        yield wire.done_of(line, watch.complete(wire.usage_of(line), asked))
+                        await drain(lines)
+                        return
         except UpstreamStatus as error:
             raise self._plain(error) from None
+        raise UpstreamGarbage(f"the answer of {where} broke off")
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """Embed over /api/embed."""
@@ -91,29 +104,6 @@ class OllamaModel:
     async def close(self) -> None:
         """Close the connections."""
         await self._upstream.close()
-
-    async def _chunks(
-        self, lines: AsyncGenerator[bytes, None], watch: Stopwatch, request: ModelRequest
-    ) -> AsyncGenerator[Chunk, None]:
-        where = self._upstream.peer.where
-        offered = Offered(request, where)
-        async for raw in lines:
-            if not raw.strip():
-                continue
-            line = decoded(wire.LINE, raw, where)
-            if line.error is not None:
-                raise UpstreamError(f"{where} says: {spoken(line.error)}")
-            for chunk in wire.chunks_of(line, wanted_by(request)):
-                watch.piece()
-                if offered.passes(chunk):
-                    yield chunk
-            if line.done:
-                offered.end()
-                asked = length_of(request.messages, request.raw_prompt)
-                yield wire.done_of(line, watch.complete(wire.usage_of(line), asked))
-                await drain(lines)
-                return
-        raise UpstreamGarbage(f"the answer of {where} broke off")
 
     async def _name(self) -> str:
         if not self._model:

@@ -2,15 +2,15 @@
 
 import os
 import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from atoll.adapters.http1 import IDLE, Answer, Headers, Place, Pool, Unreachable
 from atoll.adapters.http1_connection import Broken, Silent
 from atoll.adapters.peer import MOST_REFUSAL, Peer, refusal
 from atoll.config.loopback import is_loopback
-from atoll.errors import UpstreamGarbage, UpstreamRefused, UpstreamTimeout
+from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused, UpstreamTimeout
 
 CONNECT_TIMEOUT = 5.0
 _PROXIES = ("http_proxy", "all_proxy")
@@ -46,13 +46,15 @@ class OverHttp1:
     ) -> AsyncGenerator[bytes, None]:
         """The body of the answer as it comes; raises UpstreamError."""
         target, patience = self._base + path, self._peer.timeout
-        with _told(self._peer):
+        try:
             async with self._pool.ask(method, target, self._headers, body, patience) as answer:
                 if answer.status >= 300:
                     said = await _said(answer)
                     raise refusal(self._peer, answer.status, said, _location(answer))
-                async for data in answer.pieces():
+                while data := await answer.piece():
                     yield data
+        except (Unreachable, Silent, Broken) as error:
+            raise _told(self._peer, error) from None
 
     async def close(self) -> None:
         """Close every connection."""
@@ -86,24 +88,23 @@ def _location(answer: Answer) -> str:
     return next(found, b"").decode("latin-1")
 
 
-@contextmanager
-def _told(peer: Peer) -> Generator[None]:
-    """Turn what the client raises into words for people."""
-    try:
-        yield
-    except Unreachable as error:
-        if isinstance(error.__cause__, TimeoutError):
-            text = f"{peer.where} did not take the connection in time"
-            raise UpstreamTimeout(text) from None
-        text = f"cannot reach {peer.where}: {_cause(error.__cause__)}; {peer.remedy}"
-        raise UpstreamRefused(text) from None
-    except Silent:
-        raise UpstreamTimeout(
-            f"{peer.where} said nothing for {peer.timeout:g} s; raise [llm] request_timeout"
-            " if the model is only slow"
-        ) from None
-    except Broken as error:
-        raise UpstreamGarbage(f"the answer of {peer.where} broke off: {error}") from None
+def _told(peer: Peer, error: Unreachable | Silent | Broken) -> UpstreamError:
+    """What the client raised, in words for people."""
+    match error:
+        case Unreachable() if isinstance(error.__cause__, TimeoutError):
+            return UpstreamTimeout(f"{peer.where} did not take the connection in time")
+        case Unreachable():
+            cause = _cause(error.__cause__)
+            return UpstreamRefused(f"cannot reach {peer.where}: {cause}; {peer.remedy}")
+        case Silent():
+            return UpstreamTimeout(
+                f"{peer.where} said nothing for {peer.timeout:g} s; raise [llm] request_timeout"
+                " if the model is only slow"
+            )
+        case Broken():
+            return UpstreamGarbage(f"the answer of {peer.where} broke off: {error}")
+        case _:
+            assert_never(error)
 
 
 def _cause(error: BaseException | None) -> str:

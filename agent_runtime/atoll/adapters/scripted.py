@@ -26,6 +26,9 @@ from atoll.ports import (
 )
 from atoll.wire.messages import Call, Message, Usage
 
+FAIR = 16
+"""Pieces without a delay after which others get their turn of the loop."""
+
 __all__ = ["ScriptedModel", "load_script"]
 
 
@@ -36,6 +39,7 @@ class ScriptedModel:
         self._script = script
         self._model = model
         self._clock = clock
+        self._groups = _grouped(script)
         self._used: Counter[Conditions] = Counter()
         self._calls = 0
 
@@ -57,8 +61,9 @@ class ScriptedModel:
         """Play the next turn for this request; raises UpstreamError where the script says so."""
         turn, watch = self._next(request), Stopwatch(self._clock)
         chunks = self._chunks(turn, wanted_by(request))
-        for chunk in chunks[: turn.after] if turn.error else chunks:
-            await asyncio.sleep(turn.delay)
+        for number, chunk in enumerate(chunks[: turn.after] if turn.error else chunks, 1):
+            if turn.delay or number % FAIR == 0:
+                await asyncio.sleep(turn.delay)
             watch.piece()
             yield chunk
         if turn.error:
@@ -92,15 +97,12 @@ class ScriptedModel:
 
     def _next(self, request: ModelRequest) -> Turn:
         asked = _question(request)
-        system = "\n".join(m.content for m in request.messages if m.role == "system")
-        turns = self._script.turn
-        fitting = [one for one in turns if one.fits(asked.content, system, len(asked.images))]
-        key = next((one.conditions for one in fitting if one.conditions != ALWAYS), ALWAYS)
-        group = [one for one in turns if one.conditions == key]
-        if not group:
-            raise UpstreamError(f"the script has no turn for {asked.content!r}")
-        self._used[key] += 1
-        return group[(self._used[key] - 1) % len(group)]
+        system = "\n".join([m.content for m in request.messages if m.role == "system"])
+        for key, group in self._groups.items():
+            if group[0].fits(asked.content, system, len(asked.images)):
+                self._used[key] += 1
+                return group[(self._used[key] - 1) % len(group)]
+        raise UpstreamError(f"the script has no turn for {asked.content!r}")
 
     def _chunks(self, turn: Turn, alternatives: int | None) -> list[Chunk]:
         """Thinking, text and calls, in the order in which models send them."""
@@ -114,6 +116,16 @@ class ScriptedModel:
     def _call_id(self) -> str:
         self._calls += 1
         return f"call_{self._calls:08d}"
+
+
+def _grouped(script: Script) -> dict[Conditions, list[Turn]]:
+    """The turns by their conditions, in the order of the script; those without come last."""
+    groups: dict[Conditions, list[Turn]] = {}
+    for turn in script.turn:
+        groups.setdefault(turn.conditions, []).append(turn)
+    if ALWAYS in groups:
+        groups[ALWAYS] = groups.pop(ALWAYS)
+    return groups
 
 
 def _question(request: ModelRequest) -> Message:

@@ -4,12 +4,11 @@ DESIGN section 11: the manifest's system prompt comes first, then the request's
 own system messages in their order; a request never removes the agent's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from atoll.config.manifest import Llm
-from atoll.wire.json import JsonValue
 from atoll.wire.messages import Message, Options
 
 LAST_ANSWER = (
@@ -58,13 +57,6 @@ def last_question(messages: Sequence[Message]) -> str:
 
 def merged(llm: Llm, options: Options) -> Options:
     """The manifest's options with the request's put over them, one by one."""
-    own: dict[str, JsonValue] = {
-        "temperature": llm.temperature,
-        "top_p": llm.top_p,
-        "max_tokens": llm.max_tokens,
-    }
-    return msgspec.convert(_set(own) | _set(msgspec.to_builtins(options)), Options)
-
-
-def _set(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    return {key: value for key, value in values.items() if value is not None}
+    own = Options(temperature=llm.temperature, top_p=llm.top_p, max_tokens=llm.max_tokens)
+    given = msgspec.structs.asdict(options)
+    return msgspec.structs.replace(own, **{key: of for key, of in given.items() if of is not None})

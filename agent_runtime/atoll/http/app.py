@@ -1,7 +1,5 @@
 """The agent's application: which handlers there are, and how their errors are spelled."""
 
-import logging
-
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -11,7 +9,7 @@ from atoll.http.access import give
 from atoll.http.anthropic.routes import messages
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
-from atoll.http.faults import dialect_of, error_body, failure_of
+from atoll.http.direct import Direct
 from atoll.http.fleet_rlm.routes import FLEET_RLM
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
@@ -27,15 +25,13 @@ from atoll.http.openai.embeddings import embeddings
 from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
 from atoll.http.reference.routes import REFERENCE
+from atoll.http.refusals import refusal_of
 from atoll.http.responses.routes import responses
 from atoll.http.sessions import cleanup, sessions
 from atoll.http.stopping import ToldOfTheStop
 from atoll.loop.agent import Agent
-from atoll.wire.events import Failure
 
 AnyRequest = Request[object, object, State]
-
-_log = logging.getLogger("atoll.http")
 
 ANY_CONTENT_TYPE = (
     "/api/chat",
@@ -56,6 +52,12 @@ ANY_CONTENT_TYPE = (
 )
 """Real clients of Ollama send its paths bodies of any type or none (ollama-api.md 1.2)."""
 
+RAW = (
+    *(chat, generate, embeddings, kawai_chat, stream),
+    *(completions, text_completions, responses, messages),
+)
+"""The handlers that models are asked through."""
+
 
 def agent_routes() -> Litestar:
     """Every route of an agent that is given to it later, without the checks that `guarded` adds.
@@ -64,12 +66,11 @@ def agent_routes() -> Litestar:
     """
     return Litestar(
         [
-            *(root, version, tags, ps, show, chat, generate, *EMBED, *LIBRARY),
-            *(models, model, completions, text_completions, embeddings, responses, messages),
-            *(kawai_chat, stream, *SESSIONS, *FLEET_RLM),
-            *(health, ready, sessions, cleanup, *REFERENCE, *ABSENT),
+            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model),
+            *(*SESSIONS, *FLEET_RLM, *REFERENCE),
+            *(health, ready, sessions, cleanup, *ABSENT, *RAW),
         ],
-        exception_handlers={HTTPException: _rejected, Exception: _failed},
+        exception_handlers={HTTPException: _refused, Exception: _refused},
         openapi_config=None,
         logging_config=None,
         request_max_body_size=None,  # the Guard counts, for raw handlers too
@@ -93,46 +94,13 @@ def guarded(
         allowed_origins=server.allowed_origins,
         exempt_content_type=ANY_CONTENT_TYPE,
     )
-    app = HeadAsGet(routes, spared=lambda path: path == "/stream")  # its GET runs a turn
+    direct = Direct(routes, RAW)
+    app = HeadAsGet(direct, spared=lambda path: path == "/stream")  # its GET runs a turn
     # Inside the Guard: a browser's preflight carries no token.
     return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
 
 
-def _rejected(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """An error of Litestar's: unknown path or wrong method, and hardly any other."""
-    path, status = request.url.path, error.status_code
-    dialect = dialect_of(path)
-    # A path that is nobody's is answered as Ollama does: its clients probe with such (row A19).
-    if status == 404 and dialect in ("ollama", "atoll"):
-        return _text(b"404 page not found", error)
-    if status == 405 and dialect == "ollama":
-        return _text(b"405 method not allowed", error)
-    if status == 404:
-        failure = Failure("not_found", f"nothing is served at {path!r}", "client", 404)
-    elif status < 500:
-        failure = Failure("bad_request", error.detail, "client", status)
-    else:
-        return _failed(request, error)
-    return _answer(path, failure, error.headers)
-
-
-def _text(text: bytes, error: HTTPException) -> Response[bytes]:
-    status, headers = error.status_code, error.headers
-    return Response(text, status_code=status, headers=headers, media_type="text/plain")
-
-
-def _failed(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """An error of ours, or one that should not be: that one goes to the log."""
-    failure = failure_of(error)
-    if failure.code == "internal":
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(request.url.path, failure)
-
-
-def _answer(path: str, failure: Failure, headers: dict[str, str] | None = None) -> Response[bytes]:
-    return Response(
-        error_body(dialect_of(path), failure),
-        status_code=failure.status,
-        headers=headers,
-        media_type="application/json; charset=utf-8",
-    )
+def _refused(request: AnyRequest, error: Exception) -> Response[bytes]:
+    told = refusal_of(request.method, request.url.path, error)
+    headers, media_type = dict(told.headers), told.media_type.decode()
+    return Response(told.body, status_code=told.status, headers=headers, media_type=media_type)

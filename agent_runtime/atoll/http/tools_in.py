@@ -22,9 +22,10 @@ class ToolIn(Struct):
 
 def tool_specs(tools: list[ToolIn] | None) -> tuple[ToolSpec, ...]:
     """The tools as the loop knows them."""
-    return tuple(_spec(tool.function) for tool in tools or ())
+    return tuple(map(_spec, tools or ()))
 
 
-def _spec(function: ToolFunction) -> ToolSpec:
+def _spec(tool: ToolIn) -> ToolSpec:
+    function = tool.function
     parameters = function.parameters or {"type": "object", "properties": {}}
     return ToolSpec(function.name, function.description or "", parameters)

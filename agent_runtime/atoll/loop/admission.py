@@ -1,14 +1,16 @@
 """How many turns run at once, how many wait, and what the next one is told."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from atoll.errors import Busy
 
 
 class Admission:
-    """`[resources] max_concurrent_requests` turns run, up to `max_queue` wait, then Busy."""
+    """`[resources] max_concurrent_requests` turns run, up to `max_queue` wait, then Busy.
+
+    As a context manager it is a place, held for the length of a turn; entering
+    raises Busy when the queue is full.
+    """
 
     def __init__(self, running: int, waiting: int) -> None:
         self._places = asyncio.Semaphore(running)
@@ -21,18 +23,18 @@ class Admission:
         """How many turns wait."""
         return self._inside - self.in_flight
 
-    @asynccontextmanager
-    async def place(self) -> AsyncGenerator[None, None]:
-        """Hold a place for the length of a turn; raises Busy when the queue is full."""
+    async def __aenter__(self) -> None:
         if self._inside >= self._limit:
             raise Busy("server busy, please try again.  maximum pending requests exceeded")
         self._inside += 1
         try:
-            async with self._places:
-                self.in_flight += 1
-                try:
-                    yield
-                finally:
-                    self.in_flight -= 1
-        finally:
+            await self._places.acquire()
+        except asyncio.CancelledError:
             self._inside -= 1
+            raise
+        self.in_flight += 1
+
+    async def __aexit__(self, *_raised: object) -> None:
+        self.in_flight -= 1
+        self._inside -= 1
+        self._places.release()

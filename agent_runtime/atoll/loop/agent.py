@@ -132,8 +132,11 @@ class Agent:
 
     def answers_to(self, model: str) -> bool:
         """Whether a client that asks for `model` means this agent."""
-        return slug_of(without_tag(model)) == self.slug or any(
-            same_model(model, alias) for alias in self.aliases
+        slug = self.slug
+        return (
+            model == slug
+            or slug_of(without_tag(model)) == slug
+            or any(same_model(model, alias) for alias in self.aliases)
         )
 
     async def describe(self) -> ModelInfo:
@@ -181,7 +184,7 @@ class Agent:
     async def turn(self, request: TurnRequest, emit: Emit) -> None:
         """Run one turn; the last event is always a RunEnd or a Failure, unless it is cancelled."""
         try:
-            async with self._admission.place():
+            async with self._admission:
                 info = await self.describe()
                 async with self._tools(request) as tools:
                     runner = Runner(self.manifest, info, self._model, tools, self._clock, request)
@@ -199,7 +202,7 @@ class Agent:
 
         Raises Busy when the queue is full, and what the model raises.
         """
-        async with self._admission.place():
+        async with self._admission:
             made = await self._model.embed(request)
         vectors = tuple(fitted(vector, request.dimensions) for vector in made.vectors)
         return msgspec.structs.replace(made, vectors=vectors)

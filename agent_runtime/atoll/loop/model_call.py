@@ -69,8 +69,11 @@ class ModelCall:
 
     def _take_text(self, delta: TextDelta) -> Token | None:
         self._text.append(delta.text)
+        if not self._sifting:
+            is_shown = self._visible and (delta.text != "" or delta.logprobs != ())
+            return Token(delta.text, delta.logprobs) if is_shown else None
         self._waiting.append(delta)
-        self._sifting = self._sifting and may_be_call(_text_of(self._waiting))
+        self._sifting = may_be_call(_text_of(self._waiting))
         if self._sifting:
             return None
         shown = self._unshown()
@@ -78,6 +81,8 @@ class ModelCall:
         return shown if self._visible else None
 
     def _unshown(self) -> Token | None:
+        if not self._waiting:
+            return None
         text = _text_of(self._waiting)
         logprobs = tuple(one for delta in self._waiting for one in delta.logprobs)
         return Token(text, logprobs) if text or logprobs else None

@@ -45,7 +45,7 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
-from atoll.wire.messages import Call, Options, Usage
+from atoll.wire.messages import Call, Options, ToolSpec, Usage
 from atoll.wire.turn import TurnRequest
 
 MAX_STEPS = 10
@@ -174,10 +174,8 @@ class Runner:
 
     def _plan(self) -> Plan:
         own = tuple(self._toolbox.specs)
-        clash = {tool.name for tool in own} & {tool.name for tool in self._request.client_tools}
-        if clash:
-            name = min(clash)
-            raise ClientError(f"the agent has a tool of its own called {name!r}: rename yours")
+        if own and self._request.client_tools:
+            self._check_names(own)
         return Plan(
             agent_tools=own,
             client_tools=self._request.client_tools,
@@ -187,6 +185,12 @@ class Runner:
             planning_interval=self._manifest.loop.planning_interval,
             force_answer=self._request.force_answer,
         )
+
+    def _check_names(self, own: Sequence[ToolSpec]) -> None:
+        clash = {tool.name for tool in own} & {tool.name for tool in self._request.client_tools}
+        if clash:
+            name = min(clash)
+            raise ClientError(f"the agent has a tool of its own called {name!r}: rename yours")
 
     def _model_request(self, ask: Ask) -> ModelRequest:
         asked = self._request

@@ -15,6 +15,7 @@ from atoll.wire.json import JsonObject, JsonValue
 from atoll.wire.messages import Options
 
 _MAX_INT = 2**63
+_NONE = Options()
 
 
 def _integer(key: str, value: JsonValue) -> int:
@@ -88,4 +89,4 @@ def options_of(raw: JsonObject | None) -> Options:
             named["max_tokens" if key == "num_predict" else key] = _NAMED[key](key, value)
         elif key in _EXTRA:
             extra[key] = _EXTRA[key](key, value)
-    return msgspec.convert({**named, "extra": extra}, Options) if named or extra else Options()
+    return msgspec.structs.replace(_NONE, **named, extra=extra)

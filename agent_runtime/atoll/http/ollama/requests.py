@@ -33,7 +33,7 @@ def chat_turn(request: ChatRequest) -> TurnRequest:
     """The turn a `/api/chat` request asks for."""
     return _turn(
         request,
-        messages=tuple(_message(message) for message in request.messages or ()),
+        messages=tuple(map(_message, request.messages or ())),
         client_tools=tool_specs(request.tools),
     )
 
@@ -111,7 +111,7 @@ def _message(message: MessageIn) -> Message:
         content=message.content or "",
         thinking=message.thinking or "",
         images=_images(message.images),
-        calls=tuple(_call(call) for call in message.tool_calls or ()),
+        calls=tuple(map(_call, message.tool_calls or ())),
         tool_name=message.tool_name or "",
         call_id=message.tool_call_id or "",
     )
