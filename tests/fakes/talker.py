@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
@@ -55,8 +55,13 @@ class Talker:
             return closed.rcvd.code if closed.rcvd else 1006
 
 
+def talking(served: Served, **options: Any) -> AbstractContextManager[Talker]:
+    return talking_to(served.url, **options)
+
+
 @contextmanager
-def talking(served: Served, **options: Any) -> Iterator[Talker]:
-    url = f"ws://127.0.0.1:{served.port}/ws/chat"
+def talking_to(address: str, **options: Any) -> Iterator[Talker]:
+    """With the agent whose http address that is."""
+    url = f"{address.replace('http', 'ws', 1)}/ws/chat"
     with connect(url, open_timeout=LIMIT, close_timeout=LIMIT, **options) as connection:
         yield Talker(connection)

@@ -112,12 +112,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.limits.linger, self.transport.abort)
+        self._let_go(self.limits.linger)
 
     def keepalive_timeout(self) -> None:
         """No pong came: uvicorn does not tell the application, and waits for a full buffer."""
         super().keepalive_timeout()
         self._over = True
+        self._let_go(self.limits.linger)
         self.queue.put_nowait(
             {"type": "websocket.disconnect", "code": _UNREACHABLE, "reason": "no pong"}
         )
@@ -126,7 +127,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         """The application is done; a client that reads nothing cannot hold the connection."""
         super().on_task_complete(task)
         if not self.disconnected:
-            self._last = self.loop.call_later(2 * self.limits.linger, self.transport.abort)
+            self._let_go(self.limits.write_timeout)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as we write."""
@@ -148,6 +149,10 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             )
         else:
             super().shutdown()
+
+    def _let_go(self, seconds: float) -> None:
+        if self._last is None:
+            self._last = self.loop.call_later(seconds, self.transport.abort)
 
     def _fail(self, code: int, reason: str) -> None:
         if not self.close_sent:
