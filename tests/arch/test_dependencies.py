@@ -17,6 +17,7 @@ from tests.arch.tree import ATOLL, PACKAGES, ROOT, sources
 RUNTIME = {
     "litestar", "uvicorn", "uvloop", "httptools", "msgspec", "httpx", "psutil", "watchfiles",
     "tomli-w", "click", "rich", "websockets",
+    "backports-zstd",  # Python 3.14 has it itself
 }  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
@@ -100,7 +101,8 @@ def test_the_lock_of_make_up_knows_no_pydantic_either() -> None:
     "module", ["atoll.server", "atoll_supervisor.daemon", "atoll_supervisor.cli"]
 )
 @pytest.mark.parametrize(
-    "heavy", ["pydantic", "rich", "xllamacpp", "numpy", "mcp", "httpx2", "websockets"]
+    "heavy",
+    ["pydantic", "rich", "xllamacpp", "numpy", "mcp", "httpx2", "websockets", "backports.zstd"],
 )
 def test_heavy_packages_are_not_imported_at_start(module: str, heavy: str) -> None:
     """rich is for the command line alone, websockets for agents that are spoken to so, both lazy;

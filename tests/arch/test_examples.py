@@ -21,8 +21,8 @@ def manifest(name: str) -> Manifest:
     return load_manifest(AGENTS / name / "agent.toml", {}).manifest
 
 
-def test_the_fleet_has_the_four_agents_of_the_readme() -> None:
-    assert {"assistant", "coordinator", "librarian", "machine"} <= set(NAMES)
+def test_the_fleet_has_the_five_agents_of_the_readme() -> None:
+    assert {"assistant", "coder", "coordinator", "librarian", "machine"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
