@@ -406,6 +406,15 @@ def test_a_client_that_sends_nothing_but_wrong_frames_is_left(served: Served) ->
         assert talker.closed() == 1008
 
 
+def test_a_client_that_is_refused_often_is_not_left(served: Served) -> None:
+    with talking(served) as talker:
+        for _ in range(MOST_FAULTS + 1):
+            talker.say("")
+            assert talker.frame()["type"] == "error"
+        talker.say("hi")
+        assert talker.until("final")
+
+
 def test_binary_frames_are_refused(served: Served) -> None:
     with talking(served) as talker:
         talker.connection.send(b"\x00\xff")

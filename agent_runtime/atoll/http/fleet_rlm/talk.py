@@ -31,7 +31,7 @@ RESTART, BROKEN, ABUSE, NOT_TEXT = 1012, 1011, 1008, 1003
 MOST_UNTOLD = 16
 """Turns of one connection that have begun and are not told to their ends."""
 MOST_FAULTS = 100
-"""Frames in a row that could not be obeyed; whoever sends more is no client of this."""
+"""Frames in a row that could not be read; whoever sends more is no client of this."""
 
 _decoder = msgspec.json.Decoder(Frame)
 _encode = msgspec.json.Encoder().encode
@@ -95,16 +95,23 @@ class Talk:
             await self.close(NOT_TEXT, "frames are JSON texts")
             return False
         try:
-            await self._obey(decode(_decoder, text.encode()))
-        except (AtollError, TurnFailed) as error:
+            frame = decode(_decoder, text.encode())
+        except ClientError as error:
             self._faults += 1
             await self.error(failure_of(error))
         else:
             self._faults = 0
+            await self._answer(frame)
         if self._faults < MOST_FAULTS:
             return True
-        await self.close(ABUSE, f"{MOST_FAULTS} frames in a row could not be obeyed")
+        await self.close(ABUSE, f"{MOST_FAULTS} frames in a row could not be read")
         return False
+
+    async def _answer(self, frame: Frame) -> None:
+        try:
+            await self._obey(frame)
+        except (AtollError, TurnFailed) as error:
+            await self.error(failure_of(error))
 
     async def _obey(self, frame: Frame) -> None:
         match frame.type:
