@@ -149,11 +149,15 @@ def test_the_largest_message_is_taken(served: Served, model: FakeModel) -> None:
     assert model.requests[0].messages[-1].content == content
 
 
-def test_what_comes_after_a_fault_is_not_heard(served: Served, model: FakeModel) -> None:
+def test_what_comes_after_a_fault_is_not_heard(
+    served: Served, model: FakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    after = frame(PING) + frame(TEXT, b'{"content":"hi"}') * 10
     with opened(served) as sock:
-        sock.sendall(frame(TEXT, b"\xff") + frame(TEXT, b'{"content":"hi"}') * 10)
+        sock.sendall(frame(TEXT, b"\xff") + after)
         assert closed_with(sock) == 1007
     assert model.requests == []
+    assert caplog.records == []
 
 
 def test_a_fault_ends_the_turn_that_streams(tmp_path: Path) -> None:

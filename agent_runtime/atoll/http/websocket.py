@@ -93,7 +93,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def handle_ping(self) -> None:
         """Answer, unless earlier answers wait to be read: so a flood of pings fills no memory."""
-        if self.writable.is_set():
+        if self.writable.is_set() and not self._over:
             super().handle_ping()
         else:
             self.conn.data_to_send()
