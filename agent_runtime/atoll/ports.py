@@ -189,6 +189,11 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     messages: int
     tokens: int = 0
 
+    @property
+    def turns(self) -> int:
+        """How many questions it holds that were answered."""
+        return self.messages // 2
+
 
 class CodeOutcome(Struct, frozen=True, kw_only=True):
     """What a piece of code came to.

@@ -150,7 +150,7 @@ def serving(
         agent = agent_over(model, folder, tools, manifest)
         sock = bind("127.0.0.1", 0)
         app = guarded(agent, "127.0.0.1", "thismachine", token)
-        server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits)
+        server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits, websockets=True)
         box.append(Served(agent, server, sock.getsockname()[1]))
         task = asyncio.create_task(server.serve())
         await server.started()

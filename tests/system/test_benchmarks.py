@@ -97,3 +97,11 @@ def test_the_benchmarks_of_speed_measure_what_they_have_goals_for(
     for row, line in zip(rows, judged, strict=True):
         assert line.startswith(f"| {row}")
     assert (done.returncode == 1) == any("**no**" in line for line in judged)
+
+
+def test_the_benchmark_of_cancel_tells_when_the_client_and_the_model_heard_of_it() -> None:
+    done = run("benchmarks.cancel", "--cancels", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert list(figures) == [f"{what}, {n} beside" for n in (0, 20) for what in ("told", "stopped")]
+    assert all(0 < figure["p50"] <= figure["max"] for figure in figures.values())

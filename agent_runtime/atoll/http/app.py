@@ -10,6 +10,7 @@ from atoll.http.anthropic.routes import messages
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.direct import Direct
+from atoll.http.fleet_rlm.routes import FLEET_RLM
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
@@ -23,6 +24,7 @@ from atoll.http.ollama.turns import chat, generate
 from atoll.http.openai.embeddings import embeddings
 from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
+from atoll.http.reference.routes import REFERENCE
 from atoll.http.refusals import refusal_of
 from atoll.http.responses.routes import responses
 from atoll.http.sessions import cleanup, sessions
@@ -64,7 +66,8 @@ def agent_routes() -> Litestar:
     """
     return Litestar(
         [
-            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model, *SESSIONS),
+            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model),
+            *(*SESSIONS, *FLEET_RLM, *REFERENCE),
             *(health, ready, sessions, cleanup, *ABSENT, *RAW),
         ],
         exception_handlers={HTTPException: _refused, Exception: _refused},

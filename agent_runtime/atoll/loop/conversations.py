@@ -53,6 +53,14 @@ class Conversations:
         """The newest turn of a session, None when there is none that could be followed."""
         return self._latest.get(session_id)
 
+    def rejoined(self, session_id: str, last: str) -> tuple[LiveTurn | None, int]:
+        """The turn of which a client saw `last`, as `turn_…:7`, and that event's number."""
+        turn, _, number = last.partition(":")
+        live = self.latest(session_id)
+        if live is None or live.id != turn or not number.isdecimal():
+            return None, 0
+        return live, min(int(number), len(live.events))
+
     def begin(self, asked: Asked) -> LiveTurn:
         """Begin a turn, which waits for all that its session has under way.
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from atoll.http.trajectory import TrajectoryStep
 from atoll.wire.json import JsonObject, JsonValue
 
 Kind = Literal[
@@ -34,17 +35,6 @@ class ChatRequest(Struct, frozen=True):
     trace: bool = True
 
 
-class TrajectoryStep(Struct, frozen=True):
-    """One tool call with what came of it."""
-
-    index: int
-    thought: str
-    tool_name: str
-    input: JsonObject
-    output: str
-    observation: str
-
-
 class ChatAnswer(Struct, frozen=True, kw_only=True):
     """`answer` is Kawai's; fleet-rlm's page says `response`, its server `assistant_response`."""
 
@@ -56,6 +46,7 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
     completed: bool
     plan: str | None
     trajectory: tuple[TrajectoryStep, ...]
+    trajectory_flat: JsonObject
     history_turns: int
 
 
