@@ -129,7 +129,7 @@ async def _until_told(agent: Agent, start: _Start) -> None:
     stop_timeout = agent.manifest.deployment.stop_timeout
     token = start.environ.get(TOKEN, "")
     app = Activity(guarded(agent, host, socket.gethostname(), token, start.routes))
-    server = HttpServer(app, start.sock, stop_timeout=stop_timeout, lifespan=False)
+    server = HttpServer(app, start.sock, stop_timeout=stop_timeout, lifespan=False, websockets=True)
     _obey_signals(server, start.channel)
     serving = asyncio.create_task(server.serve())
     if await server.started():

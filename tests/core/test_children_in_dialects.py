@@ -9,13 +9,16 @@ import pytest
 
 from atoll.http.answer import gathered
 from atoll.http.anthropic.projection import MessageProjection
-from atoll.http.kawai.projection import KawaiProjection, answer_of, trajectory_of
+from atoll.http.fleet_rlm.projection import FleetProjection, Said
+from atoll.http.kawai.projection import KawaiProjection, answer_of
 from atoll.http.native.projection import NativeProjection
 from atoll.http.ollama.projection import ChatProjection, GenerateProjection
 from atoll.http.openai.legacy_projection import TextProjection
 from atoll.http.openai.projection import CompletionProjection
 from atoll.http.responses.projection import ResponseProjection
+from atoll.http.trajectory import trajectory_of
 from atoll.http.turns import Projection
+from atoll.loop.live_turn import LiveTurn
 from atoll.wire.events import (
     Below,
     Event,
@@ -95,6 +98,30 @@ def test_the_thinking_of_two_runs_side_by_side_is_kept_apart() -> None:
     ends = [Below(("child",), run, StepStart(1)) for run in ("run_b", "run_a")]
     told = [data["reasoning"] for kind, data in kawai([*thought, *ends]) if kind == "reasoning"]
     assert told == ["b1 b2", "a1 a2"]
+
+
+def fleet_rlm(events: Iterable[Event]) -> list[Said]:
+    projection = FleetProjection(LiveTurn("s", "cancel", lambda: 0.0), "compact")
+    return [said for event in events for said in projection.told(event)]
+
+
+def test_fleet_rlm_tells_a_childs_calls_as_statuses_and_its_faults_as_warnings() -> None:
+    told = fleet_rlm(DELEGATED)
+    assert all(said.payload["path"] == ["child"] for said in told)
+    assert [(said.kind, said.text) for said in told] == [
+        ("status", "child calls look"),
+        ("status", "child has called look"),
+        ("warning", "late"),
+        ("warning", "it broke"),
+    ]
+
+
+def test_fleet_rlms_own_events_are_what_they_were() -> None:
+    without_ids = [
+        [(said.kind, said.text) for said in fleet_rlm(events) if "path" not in said.payload]
+        for events in (TURN, OWN)
+    ]
+    assert without_ids[0] == without_ids[1] != []
 
 
 def test_an_answer_in_one_piece_and_its_trajectory_are_the_agents_own() -> None:

@@ -28,8 +28,11 @@ CALL = '[[turn.call]]\nname = "{name}"\narguments = {{ task = "{task}" }}\n'
 
 
 def asks(*names: str, task: str = "do it", then: str = "the parent is done") -> str:
-    """A script that calls these children at once, and then answers."""
-    calls = "".join(CALL.format(name=name, task=task) for name in names)
+    """A script that calls these children at once, each with another task, and then answers."""
+    calls = "".join(
+        CALL.format(name=name, task=f"{task} {number}" if number else task)
+        for number, name in enumerate(names)
+    )
     return f'[[turn]]\n{calls}\n[[turn]]\ntext = "{then}"\n'
 
 

@@ -45,10 +45,12 @@ class FakeClock:
         return self.epoch
 
 
-def errand(manifest: Manifest, clock: Clock, came: Journey | None = None) -> Errand:
+def errand(
+    manifest: Manifest, clock: Clock, came: Journey | None = None, left: int | None = None
+) -> Errand:
     """What a turn of this agent has for its tools."""
     given = came.allowance if came is not None else Allowance()
-    return Errand(Ledger(manifest.budget, clock, given), came, Hop("otto", "00000000"))
+    return Errand(Ledger(manifest.budget, clock, given, left), came, Hop("otto", "00000000"))
 
 
 class FakeModel:

@@ -19,7 +19,7 @@ from atoll.http.protocol import Limits
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
 from atoll.loop.agent import Agent, Identity
-from atoll.ports import Chunk, ModelRequest, TextDelta
+from atoll.ports import Chunk, Clock, ModelRequest, TextDelta, Toolbox
 from tests.fakes.ports import FakeModel, FakeTools
 
 MANIFEST = Manifest(agent=AgentTable(name="GhidraAgent"))
@@ -97,12 +97,16 @@ def run_on_uvloop(work: Coroutine[None, None, None]) -> None:
 def agent_over(
     model: FakeModel,
     folder: Path,
-    tools: FakeTools | None = None,
+    tools: Toolbox | None = None,
     manifest: Manifest = MANIFEST,
+    clock: Clock | None = None,
     key: str = "",
 ) -> Agent:
-    """An agent on a fake model with real sessions; `key` is its fleet's."""
-    clock = RealClock()
+    """An agent on a fake model with real sessions, which live 1,800 seconds of that clock.
+
+    `key` is its fleet's.
+    """
+    clock = clock or RealClock()
     identity = Identity(
         manifest=manifest,
         checksum="c0ffee",
@@ -150,10 +154,10 @@ def serving(
     up = threading.Event()
 
     async def run() -> None:
-        agent = agent_over(model, folder, tools, manifest, key)
+        agent = agent_over(model, folder, tools, manifest, key=key)
         sock = bind("127.0.0.1", 0)
         app = guarded(agent, "127.0.0.1", "thismachine", token)
-        server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits)
+        server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits, websockets=True)
         box.append(Served(agent, server, sock.getsockname()[1]))
         task = asyncio.create_task(server.serve())
         await server.started()

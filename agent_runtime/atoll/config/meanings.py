@@ -72,10 +72,12 @@ MEANINGS: Mapping[str, str] = {
     "Server.allowed_hosts": "Further names under which the agent is reached.",
     "Session.timeout_minutes": "Minutes without a turn after which a session is forgotten.",
     "Session.concurrency": "What a second turn on a busy session does.",
+    "Session.compaction": "When a session outgrows the model's context: its oldest part is shown as"
+    " a summary that the model writes, or left out (window). All of it stays stored.",
     "Budget.tokens_per_turn": "Most tokens of one turn.",
     "Budget.calls_per_turn": "Most calls of models and tools in one turn.",
     "Budget.seconds_per_turn": "Most seconds of one turn.",
-    "Budget.tokens_per_session": "Most tokens of one session.",
+    "Budget.tokens_per_session": "Most tokens of one session, over all its turns and restarts.",
     "Io.input": 'Typed input: "query: str | What is asked".',
     "Io.output": 'Typed output: "result: str | What was found".',
     "Io.hand_off": "The next agent of a workflow.",

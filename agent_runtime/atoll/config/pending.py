@@ -33,7 +33,6 @@ def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
         children[f"sub_agents.{name}.discovery_endpoint"] = (child.discovery_endpoint, None)
         children[f"sub_agents.{name}.mode"] = (child.mode, "local")
     return children | {
-        "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),

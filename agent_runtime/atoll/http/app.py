@@ -11,6 +11,7 @@ from atoll.http.arrivals import Arrivals
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.direct import Direct
+from atoll.http.fleet_rlm.routes import FLEET_RLM
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
@@ -25,6 +26,7 @@ from atoll.http.ollama.turns import chat, generate
 from atoll.http.openai.embeddings import embeddings
 from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
+from atoll.http.reference.routes import REFERENCE
 from atoll.http.refusals import refusal_of
 from atoll.http.responses.routes import responses
 from atoll.http.sessions import cleanup, sessions
@@ -66,7 +68,8 @@ def agent_routes() -> Litestar:
     """
     return Litestar(
         [
-            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model, *SESSIONS),
+            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model),
+            *(*SESSIONS, *FLEET_RLM, *REFERENCE),
             *(health, ready, sessions, cleanup, *ABSENT, *RAW),
         ],
         exception_handlers={HTTPException: _refused, Exception: _refused},
@@ -84,7 +87,7 @@ def guarded(
     With a `token`, requests must show it. `routes` are those that were made for it beforehand.
     """
     routes = routes or agent_routes()
-    give(routes, agent)
+    give(routes, agent, is_private=bool(token))
     server = agent.manifest.server
     rules = GuardRules(
         bind_host=bind_host,

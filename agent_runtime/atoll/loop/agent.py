@@ -16,8 +16,10 @@ from atoll.core.vectors import fitted
 from atoll.errors import AtollError
 from atoll.loop.admission import Admission
 from atoll.loop.arrival import arrived_by
+from atoll.loop.compactor import Compactor
 from atoll.loop.conversations import Conversations, Rules
 from atoll.loop.errand import Errand
+from atoll.loop.hidden_call import HiddenCall
 from atoll.loop.ledger import Ledger
 from atoll.loop.runner import Runner
 from atoll.loop.session_turn import Ground
@@ -35,6 +37,8 @@ from atoll.ports import (
 )
 from atoll.wire.events import Emit, Failure
 from atoll.wire.turn import TurnRequest
+
+_encode = msgspec.json.Encoder().encode
 
 HEALTH_TTL = 2_000_000_000
 """Nanoseconds for which one look at the back end counts."""
@@ -98,7 +102,17 @@ class Agent:
         self._info: ModelInfo | None = None
         self._look: asyncio.Task[Health] | None = None
         self._looked_at = 0
-        ground = Ground(self.slug, self.turn, self.describe, sessions)
+        manifest = identity.manifest
+        hidden = HiddenCall(model, self._admission, clock)
+        ground = Ground(
+            model=self.slug,
+            turn=self.turn,
+            describe=self.describe,
+            store=sessions,
+            compactor=Compactor(manifest.session.compaction, hidden.ask),
+            budget=manifest.budget,
+            overhead=self._overhead,
+        )
         self.conversations = Conversations(ground, _rules(identity.manifest), clock.now)
 
     @property
@@ -199,7 +213,7 @@ class Agent:
         try:
             async with self._admission:
                 info = await self.describe()
-                errand = self._errand()
+                errand = self._errand(request)
                 async with await self._tools(request, errand) as tools:
                     runner = Runner(
                         self.manifest, info, self._model, tools, self._clock, request, errand
@@ -208,10 +222,10 @@ class Agent:
         except AtollError as error:
             await emit(Failure(error.code, str(error), error.who, error.status))
 
-    def _errand(self) -> Errand:
+    def _errand(self, request: TurnRequest) -> Errand:
         came = arrived_by()
         given = came.allowance if came is not None else Allowance()
-        ledger = Ledger(self.manifest.budget, self._clock, given)
+        ledger = Ledger(self.manifest.budget, self._clock, given, request.tokens_left)
         return Errand(ledger, came, Hop(self.slug, self.seal.realm))
 
     async def _tools(
@@ -221,6 +235,11 @@ class Agent:
         if self._children is not None and request.raw_prompt is None:
             tools = await self._children.turn(tools, errand)
         return nullcontext(tools) if self._code is None else self._code.turn(tools, request.session)
+
+    def _overhead(self) -> int:
+        """Characters that the model is told beside a conversation: its prompt and its tools."""
+        tools = self._toolbox.specs
+        return len(self.manifest.llm.system_prompt) + (len(_encode(tools)) if tools else 0)
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The texts as vectors of length 1; takes a place as a turn does.

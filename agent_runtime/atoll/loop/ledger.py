@@ -3,26 +3,30 @@
 import msgspec
 
 from atoll.config.manifest import Budget
-from atoll.core.budget import Allowance, Spent, check, remaining
+from atoll.core.budget import NO_LIMIT, Allowance, Spent, check, remaining
 from atoll.ports import Clock
 from atoll.wire.messages import Options, Usage
 
-_NO_BUDGET, _NO_LIMIT = Budget(), Allowance()
+_NO_BUDGET = Budget()
 
 
 class Ledger:
     """Counts for one turn; `given` is what the agent that asks left for it.
 
-    `usage` and `calls` are its own and those of its children.
+    `session_left` are the tokens that its session may still use. `usage` and
+    `calls` are its own and those of its children.
     """
 
-    def __init__(self, budget: Budget, clock: Clock, given: Allowance) -> None:
+    def __init__(
+        self, budget: Budget, clock: Clock, given: Allowance, session_left: int | None
+    ) -> None:
         self.usage = Usage()
         self.calls = 0
         self.has_deadline = given.seconds is not None or budget.seconds_per_turn is not None
-        self._is_limited = budget != _NO_BUDGET or given != _NO_LIMIT
+        self._is_limited = (budget, given, session_left) != (_NO_BUDGET, NO_LIMIT, None)
         self._budget = budget
         self._given = given
+        self._session_left = session_left
         self._clock = clock
         self._began = clock.monotonic_ns()
 
@@ -39,14 +43,14 @@ class Ledger:
     def check(self) -> None:
         """Raise BudgetSpent when a limit is passed."""
         if self._is_limited:
-            check(self._budget, self._spent, self._given)
+            check(self._budget, self._spent, self._session_left, self._given)
 
     def left(self, among: int = 1) -> Allowance:
         """What one of so many calls side by side may use."""
-        return remaining(self._budget, self._spent, self._given, among)
+        return remaining(self._budget, self._spent, self._session_left, self._given, among)
 
     def within(self, options: Options) -> Options:
-        """An answer may not be longer than what is left of the turn's tokens."""
+        """An answer may not be longer than what is left of the turn's and the session's tokens."""
         left = self.left().tokens if self._is_limited else None
         if left is None:
             return options

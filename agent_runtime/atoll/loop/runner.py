@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from atoll.config.manifest import Manifest
+from atoll.core.doubt import doubt
 from atoll.core.loop import (
     Action,
     Announce,
@@ -83,12 +84,12 @@ class Runner:
         try:
             await self._turn(emit)
         except AtollError as error:
-            used = self._ledger.usage
-            await emit(Failure(error.code, str(error), error.who, error.status, used))
+            told, used = str(error), self._ledger.usage
+            await emit(Failure(error.code, told, error.who, error.status, used))
         except Exception as error:  # noqa: BLE001  a bug must end the stream, not hang it
             traceback.print_exc(file=sys.stderr)
             told = f"the agent failed: {type(error).__name__}"
-            await emit(Failure("internal", told, "atoll", 500))
+            await emit(Failure("internal", told, "atoll", 500, self._ledger.usage))
 
     async def _turn(self, emit: Emit) -> None:
         asked = self._request
@@ -202,8 +203,8 @@ class Runner:
             return
         if self._held:
             await emit(self._held)  # it looked like a call and was an answer
-        if not action.completed:
-            await emit(Warning(f"the turn used up its {self._steps} steps"))
+        if sentence := doubt(action, self._steps):
+            await emit(Warning(sentence))
         await emit(self._end(action.answer, action.reason, completed=action.completed))
 
     def _end(self, answer: str, reason: StopReason, *, completed: bool) -> RunEnd:

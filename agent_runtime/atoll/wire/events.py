@@ -91,7 +91,7 @@ class Warning(Struct, frozen=True, tag="warning"):
 class Failure(Struct, frozen=True, tag="error"):
     """The turn failed; the last event. `status` is the HTTP status it stands for.
 
-    `usage` is what was spent by then, where that is known.
+    `usage` is what was spent by then: by calls of the model that were complete, and below.
     """
 
     code: str

@@ -214,12 +214,8 @@ def _journey(caller: Caller) -> Journey:
     left = journey.allowance
     if left.tokens == 0:
         raise NoChild("nothing is left of the turn's tokens")
-    return replace(
-        journey,
-        allowance=replace(
-            left, seconds=LIMIT if left.seconds is None else min(left.seconds, LIMIT)
-        ),
-    )
+    seconds = LIMIT if left.seconds is None else min(left.seconds, LIMIT)
+    return replace(journey, allowance=replace(left, seconds=seconds))
 
 
 def _failed(text: str) -> Outcome:

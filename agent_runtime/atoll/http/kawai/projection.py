@@ -11,8 +11,9 @@ from typing import assert_never
 import msgspec
 
 from atoll.http.faults import TurnFailed
-from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent, TrajectoryStep
+from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent
 from atoll.http.sse import sse
+from atoll.http.trajectory import flat, trajectory_of
 from atoll.wire.events import (
     INTERNAL,
     Below,
@@ -102,6 +103,7 @@ def answer_of(events: Sequence[Event], session_id: str, history_turns: int) -> C
         raise TurnFailed(end)
     if not isinstance(end, RunEnd):
         raise TurnFailed(INTERNAL)
+    trajectory = trajectory_of(events)
     plans = [event.updated_plan or event.plan for event in events if isinstance(event, Planning)]
     return ChatAnswer(
         answer=end.answer,
@@ -111,27 +113,10 @@ def answer_of(events: Sequence[Event], session_id: str, history_turns: int) -> C
         steps=end.steps,
         completed=end.completed,
         plan=plans[-1] if plans else None,
-        trajectory=trajectory_of(events),
+        trajectory=trajectory,
+        trajectory_flat=flat(trajectory),
         history_turns=history_turns,
     )
-
-
-def trajectory_of(events: Sequence[Event]) -> tuple[TrajectoryStep, ...]:
-    """The agent's tool calls in their order, each with the thinking before it and its result."""
-    results = {event.call_id: event.result for event in events if isinstance(event, ToolResult)}
-    steps: list[TrajectoryStep] = []
-    thought: list[str] = []
-    for event in events:
-        if isinstance(event, Reasoning):
-            thought.append(event.text)
-        elif isinstance(event, ToolCall):
-            result = results.get(event.call_id, "")
-            told = "".join(thought)
-            steps.append(
-                TrajectoryStep(len(steps), told, event.name, event.arguments, result, result)
-            )
-            thought = []
-    return tuple(steps)
 
 
 def _parsed(result: str) -> JsonValue:

@@ -41,7 +41,7 @@ async def chat(scope: Scope, receive: Receive, send: Send) -> None:
         with live.followed():
             await live.ended()
         info = await agent.sessions.about(live.session_id)
-        turns = info.messages // 2 if info else 0
+        turns = info.turns if info else 0
         await send_answer(send, 200, _encode(answer_of(live.events, live.session_id, turns)))
 
     await while_connected(scope, answer())
@@ -58,7 +58,7 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     body = await read_body(receive)
     if last := header_of(scope, b"last-event-id"):
-        live, number = _rejoined(conversations.latest(query.get("session_id", "")), last)
+        live, number = conversations.rejoined(query.get("session_id", ""), last)
     else:
         request = decode(_decoder, body) if scope["method"] == "POST" else _queried(query)
         live, number = conversations.begin(asked_by(request)), 0
@@ -152,11 +152,3 @@ def _refuse_pictures(scope: HTTPScope) -> None:
     site = header_of(scope, b"sec-fetch-site")
     if site not in ("", "none", "same-origin") and not header_of(scope, b"origin"):
         raise NotAllowed("a page of another site may not start a turn; use EventSource or fetch")
-
-
-def _rejoined(live: LiveTurn | None, last: str) -> tuple[LiveTurn | None, int]:
-    """The turn that `last` is an event of, and that event's number."""
-    turn, _, number = last.partition(":")
-    if live is None or live.id != turn or not number.isdecimal():
-        return None, 0
-    return live, min(int(number), len(live.events))

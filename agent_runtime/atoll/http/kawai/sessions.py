@@ -1,27 +1,36 @@
-"""`/sessions`: what is remembered; asking never makes a session live longer (KW5)."""
+"""`/sessions`: what is remembered; asking never makes a session live longer (KW5).
+
+The id of a session is the key to it: who knows it may read, go on with and delete it. So
+the list tells whole ids only where an agent has a token, which everybody who asks has
+shown then; elsewhere their beginning, or two callers would see each other's words (AT18).
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
+import msgspec
 from litestar import Request, delete, get
 from litestar.datastructures import State
 from litestar.params import Parameter
 
 from atoll.errors import NotFound
-from atoll.http.access import agent_of
+from atoll.http.access import agent_of, is_private
 from atoll.http.kawai.wire import Deleted, Exported, ExportedMessage, SessionAnswer, SessionList
 from atoll.loop.conversations import checked
 from atoll.ports import SessionInfo
 
 AnyRequest = Request[object, object, State]
+BEGINNING = 4
+"""Characters of an id that a list shows; what is left of one we made cannot be guessed."""
 SessionId = Annotated[str, Parameter(description="As the client chose it, or was told")]
 
 
 @get("/sessions")
 async def session_list(request: AnyRequest) -> SessionList:
-    """Every live session."""
+    """Every live session, by the beginning of its id where no token guards the agent."""
     listed = await agent_of(request.app).sessions.listed()
-    return SessionList(tuple(map(_answer, listed)), len(listed))
+    rows = map(_answer, listed if is_private(request.app) else map(_shortened, listed))
+    return SessionList(tuple(rows), len(listed))
 
 
 @get("/sessions/{session_id:str}")
@@ -36,11 +45,11 @@ async def session(request: AnyRequest, session_id: SessionId) -> SessionAnswer:
 @get("/sessions/{session_id:str}/export")
 async def session_export(request: AnyRequest, session_id: SessionId) -> Exported:
     """Every word of it."""
-    messages = await agent_of(request.app).sessions.load(checked(session_id))
-    if messages is None:
+    memory = await agent_of(request.app).sessions.recall(checked(session_id))
+    if memory is None:
         raise _unknown(session_id)
-    told = tuple(ExportedMessage(message.role, message.content) for message in messages)
-    return Exported(session_id, told)
+    told = tuple(ExportedMessage(message.role, message.content) for message in memory.messages)
+    return Exported(session_id, told, memory.summary.text, memory.summary.covers)
 
 
 @delete("/sessions/{session_id:str}", status_code=200)
@@ -60,8 +69,13 @@ def _unknown(session_id: str) -> NotFound:
     return NotFound(f"no session {session_id!r}: it was never there, or it has expired")
 
 
+def _shortened(info: SessionInfo) -> SessionInfo:
+    return msgspec.structs.replace(info, id=f"{info.id[:BEGINNING]}…")
+
+
 def _answer(info: SessionInfo) -> SessionAnswer:
-    return SessionAnswer(info.id, _rfc3339(info.created_at), _rfc3339(info.used_at), info.messages)
+    made, used = _rfc3339(info.created_at), _rfc3339(info.used_at)
+    return SessionAnswer(info.id, made, used, info.messages, info.tokens)
 
 
 def _rfc3339(at: float) -> str:
