@@ -60,7 +60,11 @@ def is_unharmed(served: Served) -> bool:
     return (len(told["messages"]), alive) == (2, 1)
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=[ascii(one)[:40] for one in HOSTILE])
+PATHS = [one for one in HOSTILE if one != "state"]
+"""`/sessions/state` is fleet-rlm's, and no session."""
+
+
+@pytest.mark.parametrize("hostile", PATHS, ids=[ascii(one)[:40] for one in PATHS])
 def test_a_hostile_id_in_a_path_is_refused_and_touches_nothing(
     talked: Served, hostile: str
 ) -> None:
@@ -132,6 +136,8 @@ def test_a_list_of_sessions_holds_no_key_to_any(talked: Served) -> None:
     ids = [one["session_id"] for one in listed["sessions"]]
     assert listed["count"] == 3
     assert sorted(ids) == sorted(["vict…", "cont…", f"{made['session_id'][:4]}…"])
+    states = httpx.get(f"{talked.url}/sessions/state", timeout=LIMIT).json()["sessions"]
+    assert [one["session_id"] for one in states] == [one["key"] for one in states] == ids
     for beginning in ids:
         place = f"{talked.url}/sessions/{quote(beginning)}"
         assert httpx.get(place, timeout=LIMIT).status_code == 400

@@ -90,7 +90,7 @@ def test_sessions_are_those_of_every_other_route(served: Served, model: FakeMode
     assert [m.content for m in model.requests[1].messages][-3:-2] == ["by post"]
     assert httpx.get(f"{served.url}/sessions/s").json()["message_count"] == 4
     (state,) = httpx.get(f"{served.url}/sessions/state").json()["sessions"]
-    assert (state["session_id"], state["history_turns"]) == ("s", 2)
+    assert (state["session_id"], state["history_turns"]) == ("s…", 2)
 
 
 def calls() -> list[Chunk]:

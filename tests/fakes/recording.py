@@ -19,6 +19,8 @@ from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Loop, Manifest
 from atoll.http.answer import gathered
 from atoll.http.anthropic.projection import MessageProjection
+from atoll.http.fleet_rlm.projection import FleetProjection
+from atoll.http.fleet_rlm.wire import EventData, EventFrame
 from atoll.http.kawai.projection import KawaiProjection, answer_of
 from atoll.http.ollama.projection import ChatProjection, GenerateProjection
 from atoll.http.openai.legacy_projection import TextProjection
@@ -183,6 +185,15 @@ def _answer(events: list[Event]) -> bytes:
     return _indented(msgspec.json.encode(answer_of(events, SESSION, 1)))
 
 
+def _frames(events: list[Event]) -> bytes:
+    """One frame a line; each is a message of the WebSocket."""
+    projection = FleetProjection(SESSION, "turn_1", "verbose")
+    stamp = _now().isoformat()
+    said = [one for event in events for one in projection.told(event, 1)]
+    frames = [EventFrame(EventData(kind, text, payload, stamp)) for kind, text, payload in said]
+    return b"".join(msgspec.json.encode(frame) + b"\n" for frame in frames)
+
+
 DIALECTS: dict[str, Callable[[list[Event]], bytes]] = {
     "ollama-chat.ndjson": _stream(_chat),
     "ollama-chat.json": _whole(_chat),
@@ -198,8 +209,9 @@ DIALECTS: dict[str, Callable[[list[Event]], bytes]] = {
     "anthropic-messages.json": _whole(_message),
     "kawai-stream.sse": _kawai,
     "kawai-and-fleet-rlm-chat.json": _answer,
+    "fleet-rlm-frames.jsonl": _frames,
 }
-"""File and what makes it of the events; a new dialect (fleet-rlm's frames) gets a line here."""
+"""File and what makes it of the events; a new dialect gets a line here."""
 
 
 def write() -> None:

@@ -7,7 +7,7 @@ from msgspec import to_builtins
 
 from atoll.http.fleet_rlm.wire import Kind, Trace
 from atoll.http.trajectory import flat, trajectory_of
-from atoll.loop.live_turn import CANCELLED, LiveTurn
+from atoll.loop.live_turn import CANCELLED
 from atoll.wire.events import (
     Below,
     Event,
@@ -40,8 +40,9 @@ class FleetProjection:
     in one piece, "verbose" as it comes.
     """
 
-    def __init__(self, live: LiveTurn, trace: Trace) -> None:
-        self._live = live
+    def __init__(self, session_id: str, turn_id: str, trace: Trace) -> None:
+        self._session_id = session_id
+        self._turn_id = turn_id
         self._trace = trace
         self._thought: list[str] = []
         self._answer: list[str] = []
@@ -54,7 +55,7 @@ class FleetProjection:
             self._thought = []
         match event:
             case RunStart():
-                ids: JsonObject = {"session_id": self._live.session_id, "turn_id": self._live.id}
+                ids: JsonObject = {"session_id": self._session_id, "turn_id": self._turn_id}
                 yield Said("status", "turn started", ids | {"model": event.model})
             case StepStart():
                 at: JsonObject = {"step_index": event.step_index}
@@ -112,7 +113,7 @@ class FleetProjection:
         return Said("tool_result", f"tool result: {outcome}", about)
 
     def _end(self, event: RunEnd | Failure, history_turns: int) -> Iterator[Said]:
-        about: JsonObject = {"session_id": self._live.session_id, "history_turns": history_turns}
+        about: JsonObject = {"session_id": self._session_id, "history_turns": history_turns}
         if event == CANCELLED:
             said = "".join(self._answer)
             yield Said("cancelled", f"{said}\n\n[cancelled]" if said else "[cancelled]", about)

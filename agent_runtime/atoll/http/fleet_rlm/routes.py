@@ -15,6 +15,7 @@ from atoll.http.access import agent_of
 from atoll.http.asgi import TEXT, send_answer
 from atoll.http.faults import STOPPING
 from atoll.http.fleet_rlm.talk import BROKEN, RESTART, Talk
+from atoll.http.listing import listed
 from atoll.wire.events import INTERNAL
 
 AnyRequest = Request[object, object, State]
@@ -73,8 +74,7 @@ class SessionStates(Struct, frozen=True):
 
 @get("/sessions/state")
 async def session_states(request: AnyRequest) -> SessionStates:
-    """Every live session, the last used first."""
-    listed = await agent_of(request.app).sessions.listed()
+    """Every live session, the last used first, by the beginning of its id as in `/sessions`."""
     return SessionStates(
         tuple(
             SessionState(
@@ -83,7 +83,7 @@ async def session_states(request: AnyRequest) -> SessionStates:
                 history_turns=info.turns,
                 updated_at=datetime.fromtimestamp(info.used_at, UTC).isoformat(),
             )
-            for info in listed
+            for info in await listed(request.app)
         )
     )
 

@@ -177,7 +177,7 @@ class Talk:
     def _tell_later(self, live: LiveTurn, number: int, frame: Frame) -> None:
         following = ExitStack()
         following.enter_context(live.followed())  # from now on, not only from its telling on
-        projection = FleetProjection(live, frame.tracing)
+        projection = FleetProjection(live.session_id, live.id, frame.tracing)
         self._untold.append(_Turn(live, number, projection, following.close))
         self._news.set()
 

@@ -1,36 +1,28 @@
-"""`/sessions`: what is remembered; asking never makes a session live longer (KW5).
-
-The id of a session is the key to it: who knows it may read, go on with and delete it. So
-the list tells whole ids only where an agent has a token, which everybody who asks has
-shown then; elsewhere their beginning, or two callers would see each other's words (AT18).
-"""
+"""`/sessions`: what is remembered; asking never makes a session live longer (KW5)."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
-import msgspec
 from litestar import Request, delete, get
 from litestar.datastructures import State
 from litestar.params import Parameter
 
 from atoll.errors import NotFound
-from atoll.http.access import agent_of, is_private
+from atoll.http.access import agent_of
 from atoll.http.kawai.wire import Deleted, Exported, ExportedMessage, SessionAnswer, SessionList
+from atoll.http.listing import listed
 from atoll.loop.conversations import checked
 from atoll.ports import SessionInfo
 
 AnyRequest = Request[object, object, State]
-BEGINNING = 4
-"""Characters of an id that a list shows; what is left of one we made cannot be guessed."""
 SessionId = Annotated[str, Parameter(description="As the client chose it, or was told")]
 
 
 @get("/sessions")
 async def session_list(request: AnyRequest) -> SessionList:
     """Every live session, by the beginning of its id where no token guards the agent."""
-    listed = await agent_of(request.app).sessions.listed()
-    rows = map(_answer, listed if is_private(request.app) else map(_shortened, listed))
-    return SessionList(tuple(rows), len(listed))
+    rows = tuple(map(_answer, await listed(request.app)))
+    return SessionList(rows, len(rows))
 
 
 @get("/sessions/{session_id:str}")
@@ -67,10 +59,6 @@ SESSIONS = (session_list, session, session_export, session_delete)
 
 def _unknown(session_id: str) -> NotFound:
     return NotFound(f"no session {session_id!r}: it was never there, or it has expired")
-
-
-def _shortened(info: SessionInfo) -> SessionInfo:
-    return msgspec.structs.replace(info, id=f"{info.id[:BEGINNING]}…")
 
 
 def _answer(info: SessionInfo) -> SessionAnswer:
