@@ -9,8 +9,6 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from atoll.core.papers import Journey
-from atoll.wire.events import Below, Warning
 from atoll.wire.logprobs import Logprob
 from atoll.wire.memory import Memory
 from atoll.wire.messages import Call, Format, Message, Options, Think, ToolSpec, Usage
@@ -169,35 +167,6 @@ class Toolbox(Protocol):
 
     async def close(self) -> None:
         """Give up connections and processes."""
-        ...
-
-
-class Caller(Protocol):
-    """The turn in which a child is called: what it hands down, and what comes back up."""
-
-    @property
-    def journey(self) -> Journey:
-        """The way to this agent, itself last, and what of its budget one call may use."""
-        ...
-
-    async def say(self, event: Below | Warning) -> None:
-        """Tell this event of the turn now; waits while the client reads slowly."""
-        ...
-
-    def spend(self, usage: Usage, calls: int) -> None:
-        """Count what was used below: in the turn's usage, and against its budget."""
-        ...
-
-
-class Children(Protocol):
-    """The agents that an agent may call, as tools."""
-
-    async def turn(self, rest: Toolbox, caller: Caller) -> Toolbox:
-        """The agent's other tools and its children beside them, for one turn; never raises."""
-        ...
-
-    async def close(self) -> None:
-        """Give up every connection."""
         ...
 
 

@@ -18,7 +18,6 @@ from atoll.http.openai.projection import CompletionProjection
 from atoll.http.responses.projection import ResponseProjection
 from atoll.http.trajectory import trajectory_of
 from atoll.http.turns import Projection
-from atoll.loop.live_turn import LiveTurn
 from atoll.wire.events import (
     Below,
     Event,
@@ -101,7 +100,7 @@ def test_the_thinking_of_two_runs_side_by_side_is_kept_apart() -> None:
 
 
 def fleet_rlm(events: Iterable[Event]) -> list[Said]:
-    projection = FleetProjection(LiveTurn("s", "cancel", lambda: 0.0), "compact")
+    projection = FleetProjection("s", "turn_1", "compact")
     return [said for event in events for said in projection.told(event)]
 
 

@@ -18,14 +18,13 @@ from atoll.loop.admission import Admission
 from atoll.loop.arrival import arrived_by
 from atoll.loop.compactor import Compactor
 from atoll.loop.conversations import Conversations, Rules
-from atoll.loop.errand import Errand
+from atoll.loop.errand import Children, Errand
 from atoll.loop.hidden_call import HiddenCall
 from atoll.loop.ledger import Ledger
 from atoll.loop.runner import Runner
 from atoll.loop.session_turn import Ground
 from atoll.ports import (
     Backend,
-    Children,
     Clock,
     CodeTurns,
     Embedded,

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
+from typing import Protocol
 
 from atoll.core.hops import Hop
 from atoll.core.papers import Journey
@@ -19,7 +20,7 @@ Said = Below | Warning
 
 
 class Errand:
-    """The Caller of one turn: runs its tools and passes on what children say.
+    """The turn as its tools see it: runs them, and passes on what children say.
 
     `came` is how the turn came here, `me` the agent that it is of.
     """
@@ -68,6 +69,18 @@ class Errand:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Children(Protocol):
+    """The agents that an agent may call, as tools."""
+
+    async def turn(self, rest: Toolbox, caller: Errand) -> Toolbox:
+        """The agent's other tools and its children beside them, for one turn; never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Give up every connection."""
+        ...
 
 
 class _Line:

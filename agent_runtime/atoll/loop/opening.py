@@ -20,7 +20,8 @@ from atoll.config.pending import pending
 from atoll.config.places import Places
 from atoll.core.papers import Seal
 from atoll.loop.agent import Agent, Identity, new_instance_id
-from atoll.ports import Children, Toolbox
+from atoll.loop.errand import Children
+from atoll.ports import Toolbox
 
 Warn = Callable[[str], None]
 

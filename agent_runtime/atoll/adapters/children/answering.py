@@ -2,10 +2,11 @@
 
 import msgspec
 
+from atoll.adapters.children.caller import Caller
 from atoll.adapters.tool_text import cut, sendable
 from atoll.core.hops import MOST
 from atoll.errors import UpstreamLost
-from atoll.ports import Caller, Outcome
+from atoll.ports import Outcome
 from atoll.wire.events import (
     Below,
     Event,

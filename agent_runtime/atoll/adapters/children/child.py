@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from atoll.adapters.children.answering import Answering
 from atoll.adapters.children.asking import asked
+from atoll.adapters.children.caller import Caller
 from atoll.adapters.children.directory import Directory
 from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.upstream import Upstream, UpstreamBusy
@@ -18,7 +19,7 @@ from atoll.core.finding import Asker, NoChild, Seen, chosen, meaning
 from atoll.core.hops import GoesRound
 from atoll.core.papers import Journey, Seal
 from atoll.errors import AtollError, UpstreamError, UpstreamLost, UpstreamRefused
-from atoll.ports import Caller, Outcome
+from atoll.ports import Outcome
 from atoll.wire.events import Warning
 
 LIMIT = 300.0

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from atoll.adapters.children.caller import Caller
 from atoll.adapters.children.child import Child
 from atoll.adapters.children.directory import Directory
 from atoll.adapters.tool_text import cut, sendable
 from atoll.adapters.toolboxes import Toolboxes
-from atoll.ports import Caller, Outcome, Toolbox
+from atoll.ports import Outcome, Toolbox
 from atoll.wire.json import JsonObject
 from atoll.wire.messages import Call, ToolSpec
 
@@ -34,7 +35,7 @@ _PARAMETERS: JsonObject = {
 
 
 class ChildrenTools:
-    """The `ports.Children` over the tables of a manifest."""
+    """The `Children` of an agent over the tables of a manifest."""
 
     def __init__(self, children: Sequence[Child], directory: Directory) -> None:
         self._children = {child.name: child for child in children}

@@ -10,9 +10,9 @@ from atoll.http.reference.operations import OPERATIONS, Operation, Type
 from atoll.wire.json import JsonObject, JsonValue
 
 _JSON, _WEBSOCKET = "application/json", "x-websocket"
-_STREAMS = {"Ollama": "application/x-ndjson"}
+_STREAMS = {"Ollama": "application/x-ndjson", "Events": "application/x-ndjson"}
 _REFS = "#/components/schemas/{name}"
-_LONG = re.compile(rb"\batoll\.http\.(\w+)\.\w+\.")
+_LONG = re.compile(rb"\batoll\.(?:http|wire)\.(\w+)\.(?:\w+\.)?")
 """How msgspec begins the names of types that two dialects have."""
 _decode = msgspec.json.Decoder(tuple[list[JsonValue], JsonObject]).decode
 
@@ -66,7 +66,8 @@ def _answers(operation: Operation, refs: dict[Type, JsonValue]) -> JsonObject:
         content[_JSON] = {"schema": refs[operation.gives]}
     if operation.streams:
         kind = _STREAMS.get(operation.group, "text/event-stream")
-        content[kind] = {"schema": refs[operation.streams[0]]}
+        parts = [refs[one] for one in operation.streams]
+        content[kind] = {"schema": {"oneOf": parts} if len(parts) > 1 else parts[0]}
     return content
 
 

@@ -11,6 +11,7 @@ from atoll.http.fleet_rlm.routes import SessionStates
 from atoll.http.fleet_rlm.wire import CommandResult, ErrorFrame, EventFrame, Frame
 from atoll.http.health import HealthAnswer, ReadyAnswer
 from atoll.http.kawai import wire as kawai
+from atoll.http.native.routes import TurnBody
 from atoll.http.ollama import wire as ollama
 from atoll.http.ollama.embed import EmbedAnswer, EmbedBody, EmbeddingsAnswer, EmbeddingsRequest
 from atoll.http.ollama.library import Progress, PullRequest, Status
@@ -19,8 +20,9 @@ from atoll.http.openai import legacy_wire
 from atoll.http.openai import wire as openai
 from atoll.http.responses.wire import ResponseRequest
 from atoll.http.sessions import Cleanup, Sessions
+from atoll.wire import events
 
-Group = Literal["Ollama", "OpenAI", "Anthropic", "Conversations", "Agent"]
+Group = Literal["Ollama", "OpenAI", "Anthropic", "Conversations", "Events", "Agent"]
 Type = type[object]
 
 
@@ -161,6 +163,18 @@ OPERATIONS = (
         "The same with the message in the body",
         takes=kawai.ChatRequest,
         streams=(kawai.StreamEvent,),
+    ),
+    Operation(
+        "post",
+        "/api/v1/turns",
+        "Events",
+        "A turn with everything that happens in it, its children's steps among it; NDJSON",
+        takes=TurnBody,
+        streams=(
+            *(events.RunStart, events.StepStart, events.Token, events.Reasoning),
+            *(events.ToolCall, events.ToolResult, events.Planning, events.Warning),
+            *(events.Below, events.RunEnd, events.Failure),
+        ),
     ),
     Operation(
         "get",
