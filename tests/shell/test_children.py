@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -312,6 +313,35 @@ async def test_a_child_that_is_full_is_no_broken_child(tmp_path: Path, child: Up
     async with parent(tmp_path, at(child), ASKS) as agent:
         told = await broken(agent, 8)
     assert not any("left alone" in words for words in told)
+
+
+class Returning(Upstream):
+    """One that listens where another one did."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self._at = port
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._at)
+        return self
+
+
+async def test_a_child_that_restarts_in_mid_call_is_waited_for_while_nobody_listens(
+    tmp_path: Path,
+) -> None:
+    async with Upstream() as before:
+        before.on(TURNS, says(HANG))
+        port, tables = before.port, at(before)
+        async with parent(tmp_path, tables, ASKS) as agent:
+            under_way = asyncio.create_task(turn(agent))
+            await until(lambda: bool(before.requests))
+            await before.__aexit__()  # as a process that is killed
+            await asyncio.sleep(0.2)  # longer than it takes to ask again
+            assert not under_way.done()
+            async with Returning(port) as now:
+                now.on(TURNS, good())
+                assert result_of(await under_way).result == "the child is done"
 
 
 async def test_a_task_that_ends_its_child_each_time_is_given_up(
