@@ -21,8 +21,8 @@ def manifest(name: str) -> Manifest:
     return load_manifest(AGENTS / name / "agent.toml", {}).manifest
 
 
-def test_the_fleet_has_the_four_agents_of_the_readme() -> None:
-    assert {"assistant", "coordinator", "librarian", "machine"} <= set(NAMES)
+def test_the_fleet_has_the_five_agents_of_the_readme() -> None:
+    assert {"assistant", "coder", "coordinator", "librarian", "machine"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,10 +64,10 @@ def test_the_tools_of_an_example_are_described_to_the_model(name: str) -> None:
         assert all(part.get("description") for part in properties.values()), tool.spec
 
 
-def test_only_delegation_waits_for_a_later_release() -> None:
+def test_nothing_of_an_example_waits_for_a_later_release() -> None:
     """What an example asks for and the runtime does not do yet is told at its start."""
     loaded = [load_manifest(AGENTS / name / "agent.toml", {}) for name in NAMES]
-    assert [told for one in loaded for told in pending(one) if "sub_agents" not in told] == []
+    assert [told for one in loaded for told in pending(one)] == []
 
 
 def test_the_children_of_an_example_are_in_the_fleet() -> None:

@@ -11,6 +11,7 @@ import pytest
 from atoll_supervisor.gateway.app import Gateway
 from tests.fakes.agents import agent_row, asked, play
 from tests.fakes.fleet import MemoryFleet, row_of
+from tests.fakes.packing import zstd
 from tests.fakes.served import Daemon, daemon, served
 from tests.fakes.upstream import (
     HANG,
@@ -181,6 +182,30 @@ async def test_c17_any_spelling_reaches_the_agent_and_the_body_is_left_as_it_is(
     ]
     assert agent.requests[-1].body == body
     assert agent.requests[-1].path == "/api/chat?beta=true"
+
+
+async def test_a_packed_body_reaches_the_agent_unpacked(
+    http: httpx.AsyncClient, agent: Upstream
+) -> None:
+    agent.on("/v1/chat/completions", whole({"choices": []}))
+    body, path = json.dumps(HELLO).encode(), "/v1/chat/completions"
+    headers = {"Content-Encoding": "zstd", "Content-Type": "application/json"}
+    answer = await http.post(path, content=zstd.compress(body), headers=headers)
+    assert answer.status_code == 200
+    assert agent.requests[-1].body == body
+    assert "content-encoding" not in agent.requests[-1].headers
+    broken = await http.post(path, content=zstd.compress(body)[:-1], headers=headers)
+    assert (broken.status_code, broken.json()["error"]["message"]) == (
+        400,
+        "the body ends in the middle of a zstd frame",
+    )
+    bomb = await http.post(path, content=zstd.compress(bytes(1 << 26)), headers=headers)
+    assert bomb.status_code == 413
+    for other in (path, "/api/chat", "/api/v1/agents/ghidraagent/stop"):
+        refused = await http.post(
+            other, content=b"{}", headers=headers | {"Content-Encoding": "br"}
+        )
+        assert refused.status_code == 415
 
 
 async def test_f1_f6_whatever_headers_come_the_agent_sees_what_is_meant_for_it(

@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from atoll.errors import ClientError, NotAllowed, TooLarge
 from atoll.http.asgi import AsgiApp, Headers, send_answer
+from atoll.http.content_coding import check_coding, decoded
 from atoll.http.faults import Dialect, UnsupportedType, dialect_of, error_body, failure_of
 from atoll.http.origins import Verdict, host_allowed, host_name, judge_origin
 
@@ -28,7 +29,16 @@ MAX_BODY = 10 * 1024 * 1024
 """Bytes of a request body."""
 
 _STATE_CHANGING = frozenset(("POST", "PUT", "PATCH", "DELETE"))
-_WATCHED = frozenset((b"host", b"origin", b"content-type", b"content-length", b"transfer-encoding"))
+_WATCHED = frozenset(
+    (
+        b"host",
+        b"origin",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"transfer-encoding",
+    )
+)
 _PREFLIGHT: Headers = (
     (b"access-control-allow-methods", b"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"),
     (
@@ -106,6 +116,8 @@ class Guard:
             return
         if b"transfer-encoding" in seen:
             receive = _bounded(receive, self._rules.max_body)
+        if b"content-encoding" in seen:
+            receive = decoded(receive, seen[b"content-encoding"], self._rules.max_body)
         await self._app(scope, receive, send)
 
     def _cors(self, seen: dict[bytes, str], verdict: Verdict) -> Headers:
@@ -163,6 +175,8 @@ def _check_body(rules: GuardRules, method: str, path: str, seen: dict[bytes, str
         raise _too_large(rules.max_body)
     if method not in _STATE_CHANGING:
         return
+    if b"content-encoding" in seen:
+        check_coding(seen[b"content-encoding"], path)
     if b"origin" not in seen and path.startswith(rules.exempt_content_type):
         return
     kind = seen.get(b"content-type", "").partition(";")[0].strip().lower()

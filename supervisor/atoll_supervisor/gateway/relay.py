@@ -36,8 +36,16 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-# The gateway has judged the Origin, and must be able to end the answer itself.
-_NOT_ASKED = _HOP_BY_HOP | {b"host", b"content-length", b"expect", b"origin", b"accept-encoding"}
+# The gateway has judged the Origin, has unpacked the body, and must be able to end the answer
+# itself.
+_NOT_ASKED = _HOP_BY_HOP | {
+    b"host",
+    b"content-length",
+    b"content-encoding",
+    b"expect",
+    b"origin",
+    b"accept-encoding",
+}
 # The daemon's own server writes these.
 _NOT_TOLD = _HOP_BY_HOP | {b"date", b"server"}
 

@@ -28,6 +28,8 @@ async def open_code_tools(
         return None
     if any(spec.name == NAME for spec in rest.specs):
         raise AgentError(f"tools.py: {NAME}() is the built-in tool's name; [tools] asks for both")
+    if NAME in manifest.sub_agents:
+        raise AgentError(f"[sub_agents.{NAME}]: that is the built-in tool's name; choose another")
     from atoll.adapters.sandbox.choosing import open_engine  # noqa: PLC0415  most have no need of it
 
     try:
