@@ -20,10 +20,10 @@ from atoll.adapters.private import private_directory
 from atoll.config.loopback import authority, is_loopback, url_of
 from atoll.config.places import Places
 from atoll.errors import ConfigError, Problem
-from atoll.http.guard import GuardRules
 from atoll.http.serving import HttpServer
 from atoll_supervisor.api.app import create_app
 from atoll_supervisor.api.auth import Access
+from atoll_supervisor.api.doors import rules_of
 from atoll_supervisor.core.happening import Happening, log_line
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.keeper.protocol import Leave, Process
@@ -250,20 +250,10 @@ class Daemon:
         return FleetLoop(machine, settings.host, *ports, places.logs, journal)
 
     def _server(self, sock: socket.socket) -> HttpServer:
-        settings = self._settings
-        rules = GuardRules(
-            bind_host=settings.host,
-            machine=socket.gethostname(),
-            allowed_hosts=settings.allowed_hosts,
-            allowed_origins=settings.allowed_origins,
-            same_origin_only=True,
-            hosts_setting="[daemon] allowed_hosts in atoll.toml, or to ATOLL_ALLOWED_HOSTS",
-            origins_setting="[daemon] allowed_origins in atoll.toml, or to ATOLL_ALLOWED_ORIGINS",
-        )
         app = create_app(
             self._fleet,
             self._access,
-            rules,
+            rules_of(self._settings),
             __version__,
             events=self._events,
             runs=self._runs,

@@ -1,5 +1,7 @@
 """The daemon's two faces on one port: the gateway for clients of agents, the management API."""
 
+import socket
+
 from litestar.enums import ScopeType
 from litestar.types import LifeSpanScope, Receive, Scope, Send
 from msgspec.structs import replace
@@ -8,6 +10,7 @@ from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.guard import Guard, GuardRules
 from atoll_supervisor.gateway.app import Gateway, serves
+from atoll_supervisor.settings import Settings
 
 
 class Doors:
@@ -32,6 +35,19 @@ class Doors:
             await self._guarded(scope, receive, send)
         else:
             await self._management(scope, receive, send)
+
+
+def rules_of(settings: Settings) -> GuardRules:
+    """Who may speak to the daemon's port, by its settings."""
+    return GuardRules(
+        bind_host=settings.host,
+        machine=socket.gethostname(),
+        allowed_hosts=settings.allowed_hosts,
+        allowed_origins=settings.allowed_origins,
+        same_origin_only=True,
+        hosts_setting="[daemon] allowed_hosts in atoll.toml, or to ATOLL_ALLOWED_HOSTS",
+        origins_setting="[daemon] allowed_origins in atoll.toml, or to ATOLL_ALLOWED_ORIGINS",
+    )
 
 
 def _guarded(gateway: Gateway, rules: GuardRules, token: str) -> Guard:
