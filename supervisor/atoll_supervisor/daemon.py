@@ -214,6 +214,7 @@ class Daemon:
             self._handed_over = True
         else:  # also when somebody wants it all to end meanwhile
             self._notifier.stopping()
+            self._runs.leave()
             if not await self._fleet.shut_down():
                 self._note("nothing ends any more: the keeper does not answer, and is killed")
                 self._keeping.kill()

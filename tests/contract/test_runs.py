@@ -43,6 +43,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     assert broken.exists()
     script = '[[turn]]\nchunks = ["x"]\nerror = "the model fell over"\n'
     (add_worker(agents, "dies", good).parent / "script.toml").write_text(script)
+    narrow = "[resources]\nmax_concurrent_requests = 1\nmax_queue = 0"
+    add_worker(agents, "narrow", good, delay=0.1, more=narrow)
     add_worker(agents, "sleeper", good, more="[deployment]\nidle_timeout = 0.5")
     with running(daemon):
         yield daemon
@@ -217,6 +219,15 @@ def test_a_model_chooses_who_goes_on(fleet: Daemon) -> None:
 def test_a_sleeping_agent_is_woken(fleet: Daemon) -> None:
     fleet.wait_for("sleeper", phase="asleep")
     assert run(fleet, "sleeper")["status"] == "completed"
+
+
+def test_an_agent_that_has_no_room_is_asked_again(fleet: Daemon) -> None:
+    ids = [run(fleet, "narrow", async_run=True)["run_id"] for _ in range(5)]
+
+    def all_done() -> bool:
+        return all(fleet.get(f"/run/{one}").json()["status"] == "completed" for one in ids)
+
+    eventually(all_done)
 
 
 # background, cancel, delete

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.fakes.daemon import PLAIN, Daemon, add_agent, eventually, running
+from tests.fakes.disk import OnDisk, small_disk
 from tests.fakes.workers import add_worker
 
 LIMIT = 60
@@ -90,11 +92,12 @@ def kinds(daemon: Daemon, run_id: str) -> list[str]:
     return [one["type"] for one in answer.raise_for_status().json()["events"]]
 
 
-def workflow(tmp_path: Path) -> Daemon:
-    """`first` is quick, `second` takes a second."""
+def workflow(tmp_path: Path, first: float = 0.0, second: float = 1.0) -> Daemon:
+    """Two agents; how many seconds each takes."""
     daemon = Daemon(tmp_path)
-    add_noting(daemon, "first", '{"query": "x"}', 0, gives="query: str", io='hand_off = "second"')
-    add_noting(daemon, "second", '{"result": "done"}', 1.0)
+    to_second = 'hand_off = "second"'
+    add_noting(daemon, "first", '{"query": "x"}', first, gives="query: str", io=to_second)
+    add_noting(daemon, "second", '{"result": "done"}', second)
     return daemon
 
 
@@ -150,6 +153,61 @@ def test_a_run_outlives_a_daemon_that_is_stopped_or_replaced(tmp_path: Path, way
         eventually(lambda: _is_up(daemon))
         assert ended(daemon, run_id)["status"] == "completed"
         assert noted(daemon)["first"] == 1
+
+
+def test_a_step_that_a_stop_waits_for_counts_and_the_next_is_for_the_next_daemon(
+    tmp_path: Path,
+) -> None:
+    """That its agents are stopped with it is no failure of the run."""
+    with running(workflow(tmp_path, first=1.0, second=0.0)) as daemon:
+        run_id = start(daemon, "first", "flock")["run_id"]
+        eventually(lambda: noted(daemon)["first"] == 1)
+        assert daemon.stop() == 0
+        daemon.start(settled=False)
+        assert ended(daemon, run_id)["path"] == ["first", "second"]
+        assert noted(daemon) == {"first": 1, "second": 1}
+
+
+class Guarded(Daemon):
+    """A daemon whose agents want a token."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"ATOLL_AGENT_TOKEN": "theirs"}
+
+
+def test_agents_that_want_a_token_are_shown_it(tmp_path: Path) -> None:
+    daemon = Guarded(tmp_path)
+    add_worker(daemon.agents, "worker", {"result": "x"})
+    with running(daemon):
+        body = {"agent_name": "worker", "inputs": {"query": "x"}}
+        url = f"{daemon.url}/run/agent"
+        assert httpx.post(url, json=body, timeout=LIMIT, verify=PLAIN).status_code == 401
+        headers = {"Authorization": "Bearer theirs"}
+        told = httpx.post(url, json=body, headers=headers, timeout=LIMIT, verify=PLAIN).json()
+        assert told["result"] == {"result": "x"}
+
+
+def test_a_full_disk_takes_no_run_and_loses_none(tmp_path: Path) -> None:
+    """What cannot be kept is not begun; what is under way waits until it can be kept."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"]).returncode:
+        pytest.skip("wants root and mount namespaces")
+    with small_disk() as disk:
+        daemon = OnDisk(tmp_path, disk)
+        add_worker(daemon.agents, "worker", {"result": "x"}, delay=1.0)
+        with running(daemon):
+            under_way = start(daemon, "worker")["run_id"]
+            eventually(lambda: daemon.get(f"/run/{under_way}").json()["status"] == "running")
+            disk.fill()
+            body = {"agent_name": "worker", "inputs": {"query": "x" * 100_000}}
+            url = f"{daemon.url}/run/agent"
+            refused = httpx.post(url, json=body, timeout=LIMIT, verify=PLAIN)
+            assert (refused.status_code, refused.json()["code"]) == (503, "cannot_be_kept")
+            assert "full" in refused.json()["detail"]
+            disk.free()
+            assert ended(daemon, under_way)["status"] == "completed"
+            assert ended(daemon, start(daemon, "worker")["run_id"])["status"] == "completed"
+            assert len(daemon.get("/run").json()["runs"]) == 2
 
 
 def _is_up(daemon: Daemon) -> bool:

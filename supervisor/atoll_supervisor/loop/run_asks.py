@@ -55,11 +55,31 @@ class Asker:
         self._carrier = Carrier(fleet, patience, once=True)
         self._epoch = epoch
         self._patience = patience
+        self._leaving = False
         own = ((b"authorization", b"Bearer " + token.encode()),) if token else ()
         self._headers = ((b"content-type", b"application/json"), *own)
 
     async def ask(self, ask: Ask) -> Heard:
-        """What came of the question; never raises."""
+        """What came of the question; never raises.
+
+        While the daemon leaves, agents that are stopped refuse: that is no fault of the
+        run, whose question stays open for the next daemon.
+        """
+        heard = None if self._leaving else await self._heard(ask)
+        if heard is None or (self._leaving and not isinstance(heard, Answered)):
+            await asyncio.Event().wait()
+        assert heard is not None
+        return heard
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._carrier.forget_all_but(())
+
+    def leave(self) -> None:
+        """Begin nothing new: the daemon is about to stop its agents."""
+        self._leaving = True
+
+    async def _heard(self, ask: Ask) -> Heard:
         question = Question("POST", "/api/chat", self._headers, _body(ask))
         until = asyncio.get_running_loop().time() + self._patience
         wait = _FIRST_WAIT
@@ -70,10 +90,6 @@ class Asker:
                 return heard
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
-
-    def close(self) -> None:
-        """Let go of every connection."""
-        self._carrier.forget_all_but(())
 
     async def _once(self, ask: Ask, question: Question) -> Heard:
         try:

@@ -91,6 +91,10 @@ class Runs:
             await self._prune()
             await asyncio.sleep(PRUNE_EVERY)
 
+    def leave(self) -> None:
+        """Ask nobody any more: the fleet is about to be stopped."""
+        self._asker.leave()
+
     async def close(self) -> None:
         """Leave everything where it is kept: the next daemon takes it up."""
         tasks = list(self._tasks)

@@ -131,12 +131,13 @@ def page(db: sqlite3.Connection, wanted: Wanted) -> Page:
 
 
 def load_batch(db: sqlite3.Connection, batch_id: str) -> tuple[Batch, list[Run]] | None:
-    """A batch with its runs, in the order in which they were given."""
+    """A batch with its runs, in the order in which they were given, without their steps."""
     found = db.execute("select batch from run_batch where id = ?", (batch_id,)).fetchone()
     if found is None:
         return None
     rows = db.execute(f"{_RUN} where batch <> '' and batch = ? order by item", (batch_id,))
-    return _batches.decode(found[0]), _runs(db, rows.fetchall())
+    runs = [Run(plan=_plans.decode(plan), progress=_progress.decode(at)) for _, plan, at in rows]
+    return _batches.decode(found[0]), runs
 
 
 def delete(db: sqlite3.Connection, run_id: str) -> bool:
