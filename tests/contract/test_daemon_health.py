@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
+import jsonschema
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -71,6 +72,10 @@ async def test_head_follows_get_without_a_body(http: httpx.AsyncClient, path: st
     assert "content-length" in asked.headers
 
 
+async def test_head_of_a_run_s_events_is_not_offered(http: httpx.AsyncClient) -> None:
+    assert (await http.head("/run/x/events")).status_code == 405
+
+
 @pytest.mark.parametrize("path", ["agents/GhidraAgent/logs", "agents/GhidraAgent/events", "events"])
 async def test_head_of_what_may_never_end_is_not_offered(
     http: httpx.AsyncClient, path: str
@@ -113,10 +118,29 @@ async def test_openapi_describes_every_route_with_an_id_and_a_type(
         "read_agent_events",
         "reload",
         "upgrade",
+        "run_agent",
+        "run_flock",
+        "run_batch",
+        "list_runs",
+        "read_run",
+        "read_run_events",
+        "cancel_run",
+        "delete_run",
+        "read_batch",
     }
     assert {"AgentRow", "AgentList", "Row", "RowList", "Health", "ErrorBody", "LastExit"} <= set(
         document["components"]["schemas"]
     )
+
+
+@pytest.mark.parametrize("path", ["/run/agent", "/run/flock", "/run/batch"])
+async def test_openapi_shows_what_a_run_is_sent(http: httpx.AsyncClient, path: str) -> None:
+    document = (await http.get("/openapi.json")).json()
+    content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    schema = {**content["schema"], "components": document["components"]}
+    jsonschema.validate(content["example"], schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"inputs": {}}, schema)
 
 
 async def test_openapi_says_which_routes_want_the_token(http: httpx.AsyncClient) -> None:

@@ -1,5 +1,6 @@
 """Runs of a whole daemon: what was accepted ends, once, whoever is killed meanwhile."""
 
+import json
 import os
 import random
 import signal
@@ -312,6 +313,34 @@ def test_no_more_runs_are_kept_than_the_settings_say(tmp_path: Path) -> None:
         eventually(lambda: len(daemon.get("/run").json()["runs"]) == 2)
         kept = [one["run_id"] for one in daemon.get("/run").json()["runs"]]
         assert kept == [ids[3], ids[2]]
+
+
+def test_the_command_line_lists_shows_and_cancels(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    add_worker(daemon.agents, "worker", {"result": "\x1b[31mred"})
+    add_worker(daemon.agents, "slow", {"result": "x"}, delay=60)
+    with running(daemon):
+        assert "no runs yet" in daemon.run("runs").stderr
+        done = ended(daemon, start(daemon, "worker")["run_id"])
+        bad = ended(daemon, start(daemon, "gho\x1bst")["run_id"])
+        slow = start(daemon, "slow")["run_id"]
+        said = daemon.run("runs", "list", "--tail", "5")
+        assert said.returncode == 0, said.stderr
+        head, *lines = said.stdout.splitlines()
+        assert head.split() == ["RUN", "STATUS", "KIND", "AGENT", "STEPS", "STARTED", "ERROR"]
+        assert [line.split()[0] for line in lines] == [slow, bad["run_id"], done["run_id"]]
+        assert "\x1b" not in said.stdout
+        listed = json.loads(daemon.run("runs", "list", "--status", "failed", "--json").stdout)
+        assert [one["run_id"] for one in listed["runs"]] == [bad["run_id"]]
+        shown = daemon.run("runs", "show", done["run_id"])
+        assert "run_completed" in shown.stdout
+        assert '"result":' in shown.stdout
+        assert "\x1b" not in shown.stdout
+        assert json.loads(daemon.run("runs", "show", "--json", done["run_id"]).stdout) == done
+        assert daemon.run("runs", "cancel", slow).stdout == f"{slow} cancelled\n"
+        missing = daemon.run("runs", "show", "nope")
+        assert missing.returncode != 0
+        assert "Run not found" in missing.stderr
 
 
 def test_an_agent_of_chats_is_run_too(tmp_path: Path) -> None:

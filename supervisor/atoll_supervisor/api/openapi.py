@@ -14,8 +14,10 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler
 
+from atoll.wire.json import JsonObject
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.problems import AnyRequest
+from atoll_supervisor.api.requests import with_bodies
 
 
 class _NoPages(Router):
@@ -39,7 +41,8 @@ class _NoPages(Router):
 )
 def openapi_document(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document of this daemon."""
-    body = msgspec.json.encode(request.app.openapi_schema.to_schema())
+    document = msgspec.convert(request.app.openapi_schema.to_schema(), JsonObject)
+    body = msgspec.json.encode(with_bodies(document))
     return Response(body, media_type="application/json")
 
 

@@ -14,12 +14,12 @@ from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, Parameter
 from litestar.response import Stream
-from msgspec import Struct
 
 from atoll_supervisor.api.auth import WORK
 from atoll_supervisor.api.logs import Leaving
 from atoll_supervisor.api.problems import AnyRequest, described
 from atoll_supervisor.api.runs import AnyRuns, RunId
+from atoll_supervisor.core.runs.answers import RunEvents
 from atoll_supervisor.core.runs.events import Told
 from atoll_supervisor.ports import Runs
 
@@ -39,13 +39,6 @@ LastEventId = Annotated[
         description="As `after`, and stronger: what a browser sends when it reconnects",
     ),
 ]
-
-
-class RunEvents(Struct, frozen=True):
-    """Events of a run, oldest first."""
-
-    events: tuple[Told, ...]
-    count: int
 
 
 _encode = msgspec.json.Encoder().encode

@@ -22,6 +22,7 @@ from atoll_supervisor.api.auth import WORK
 from atoll_supervisor.api.logs import Leaving
 from atoll_supervisor.api.problems import AnyRequest, described
 from atoll_supervisor.core.answers import ErrorBody
+from atoll_supervisor.core.runs.answers import RunList
 from atoll_supervisor.core.runs.hooks import webhook_fault
 from atoll_supervisor.core.runs.records import (
     USUAL_STEPS,
@@ -34,7 +35,7 @@ from atoll_supervisor.core.runs.records import (
     Wanted,
     Webhook,
 )
-from atoll_supervisor.core.runs.view import RunBody, RunRow, body_of
+from atoll_supervisor.core.runs.view import RunBody, body_of
 from atoll_supervisor.ports import Runs
 
 JSON = "application/json"
@@ -66,14 +67,6 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     on_interrupt: OnInterrupt = "continue"
     max_steps: Annotated[int, Meta(ge=1, le=100)] = USUAL_STEPS
     webhook: Webhook | None = None
-
-
-class RunList(Struct, frozen=True):
-    """Runs, newest first; `next` as `before` gives those that follow."""
-
-    runs: tuple[RunRow, ...]
-    count: int
-    next: int | None
 
 
 class Deleted(Struct, frozen=True):

@@ -7,7 +7,7 @@ time than everything else `atoll --help` needs.
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
@@ -25,6 +25,9 @@ from atoll_supervisor.core.answers import (
     Upgrading,
 )
 from atoll_supervisor.core.happening import Happening
+from atoll_supervisor.core.runs.answers import RunEvents, RunList
+from atoll_supervisor.core.runs.events import Told
+from atoll_supervisor.core.runs.view import RunBody, RunRow
 
 Answer = TypeVar("Answer")
 
@@ -140,6 +143,27 @@ class Management:
         finally:
             await answer.aclose()
 
+    async def runs(self, tail: int, status: str | None, agent: str | None) -> tuple[RunRow, ...]:
+        """The newest runs, newest first."""
+        wishes = {"limit": str(tail), "status": status, "agent": agent}
+        query = urlencode({name: wish for name, wish in wishes.items() if wish is not None})
+        return self._read(await self._send("GET", f"/run?{query}"), RunList).runs
+
+    async def run(self, run_id: str) -> RunBody:
+        """One run."""
+        return self._read(await self._send("GET", _run_path(run_id)), RunBody)
+
+    async def run_events(self, run_id: str) -> tuple[Told, ...]:
+        """What has happened to it, oldest first."""
+        headers = {"Accept": "application/json"}
+        path = f"{_run_path(run_id)}/events"
+        request = self._http.build_request("GET", path, headers=headers)
+        return self._read(await self._checked(request, stream=False), RunEvents).events
+
+    async def cancel_run(self, run_id: str) -> RunBody:
+        """The run when it has ended, by this or before."""
+        return self._read(await self._send("POST", f"{_run_path(run_id)}/cancel"), RunBody)
+
     async def _send(
         self, method: str, path: str, limits: httpx.Timeout = _TIMEOUT
     ) -> httpx.Response:
@@ -192,6 +216,10 @@ def not_running(url: str) -> Failure:
 
 def _path(name: str) -> str:
     return f"/api/v1/agents/{quote(name, safe='')}"
+
+
+def _run_path(run_id: str) -> str:
+    return f"/run/{quote(run_id, safe='')}"
 
 
 def _events_path(name: str | None) -> str:
