@@ -9,7 +9,7 @@ from atoll_supervisor.core.runs.hooks import WAITS
 from atoll_supervisor.core.runs.records import Run, Webhook
 from atoll_supervisor.core.runs.view import body_of
 from atoll_supervisor.shell.run_store import NotKept, RunStore
-from atoll_supervisor.shell.webhook import post_webhook
+from atoll_supervisor.shell.webhook import Messenger
 
 _log = logging.getLogger("atoll.runs")
 
@@ -20,6 +20,7 @@ class Hooks:
     def __init__(self, store: RunStore, waits: tuple[float, ...] = WAITS) -> None:
         self._store = store
         self._waits = waits
+        self._messenger = Messenger()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def tell(self, run: Run) -> None:
@@ -42,11 +43,12 @@ class Hooks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._messenger.close()
 
     async def _told(self, run: Run, webhook: Webhook) -> None:
         body = msgspec.json.encode(body_of(run))
         for wait in (*self._waits, None):
-            fault = await post_webhook(webhook, body, run.plan.run_id)
+            fault = await self._messenger.post(webhook, body, run.plan.run_id)
             if not fault:
                 break
             _log.warning("the webhook of run %s was not told: %s", run.plan.run_id, fault)

@@ -1,0 +1,188 @@
+"""Webhooks are told what happened, signed, until they have heard, and are trusted with nothing."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from atoll_supervisor.core.runs.events import CancelAsked
+from atoll_supervisor.core.runs.hooks import signature_of, webhook_fault
+from atoll_supervisor.core.runs.machine import accepted, step
+from atoll_supervisor.core.runs.records import Run, Webhook
+from atoll_supervisor.core.runs.view import body_of
+from atoll_supervisor.loop.run_hooks import Hooks
+from atoll_supervisor.shell.database_thread import DatabaseThread
+from atoll_supervisor.shell.run_store import RunStore
+from atoll_supervisor.shell.webhook import Messenger
+from tests.fakes.roles import finding, plan, role
+
+pytestmark = pytest.mark.anyio
+
+
+class Ear:
+    """A server that answers each request with the next of its answers, the last for ever."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.heard: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        self.heard.append(head + await reader.readexactly(length))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer:
+            writer.write(answer)
+            writer.close()
+        else:  # never
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+
+
+OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+FAILS = b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
+MOVED = b"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\nxxx"
+
+
+@contextlib.asynccontextmanager
+async def listening(*answers: bytes) -> AsyncIterator[tuple[Ear, str]]:
+    ear = Ear(*answers)
+    server = await asyncio.start_server(ear.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield ear, f"http://127.0.0.1:{port}/hook"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def messenger(limit: float = 10.0) -> AsyncIterator[Messenger]:
+    made = Messenger(limit)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(OK, ""), (ENDLESS, ""), (FAILS, "it answered 500"), (MOVED, "it answered 307")],
+)
+async def test_a_webhook_is_told_once_and_only_a_2xx_is_a_yes(answer: bytes, words: str) -> None:
+    async with listening(answer) as (ear, url), messenger() as made:
+        assert await made.post(Webhook(url, "key"), b'{"a": 1}', "r1") == words
+    (heard,) = ear.heard
+    digest = hmac.new(b"key", b'{"a": 1}', hashlib.sha256).hexdigest()
+    assert f"X-Atoll-Signature: sha256={digest}".lower() in heard.decode().lower()
+    assert heard.startswith(b"POST /hook HTTP/1.1\r\n")
+    assert heard.endswith(b'{"a": 1}')
+
+
+async def test_one_that_never_answers_is_left(tmp_path: Path) -> None:
+    async with listening(b"") as (_, url), messenger(0.2) as made:
+        assert await made.post(Webhook(url), b"{}", "r1") == "it did not answer within 0.2 s"
+
+
+async def test_one_that_is_not_there_is_no_fault_of_ours() -> None:
+    async with messenger() as made:
+        said = await made.post(Webhook("http://127.0.0.1:1/x"), b"{}", "r1")
+        assert said == "it cannot be reached (ConnectError)"
+
+
+async def test_without_a_secret_nothing_is_signed() -> None:
+    async with listening(OK) as (ear, url), messenger() as made:
+        await made.post(Webhook(url), b"{}", "r1")
+    assert b"signature" not in ear.heard[0].lower()
+
+
+def test_the_signature_is_that_of_rfc_2104() -> None:
+    """Test case 2 of RFC 4231."""
+    assert signature_of("Jefe", b"what do ya want for nothing?") == (
+        "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///x",
+        "http://",
+        "http://u:p@h/",
+        "https://h:0/",
+        "http://h:99999/",
+        "http://h/a b",
+        "",
+    ],
+)
+def test_what_is_no_address_for_a_webhook_is_named(url: str) -> None:
+    assert webhook_fault(Webhook(url)).startswith("webhook.url")
+
+
+def test_http_and_https_are_addresses() -> None:
+    assert webhook_fault(Webhook("https://hooks.example/x?y=1")) == ""
+    assert webhook_fault(Webhook("http://[::1]:8080/")) == ""
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[RunStore]:
+    disk = DatabaseThread(tmp_path / "atoll.db")
+    yield RunStore(disk)
+    await disk.close(5)
+
+
+async def ended(store: RunStore, url: str) -> Run:
+    begun = accepted(plan(webhook=Webhook(url, "key")))
+    await store.accept([begun])
+    out = step(begun.run, CancelAsked(2.0), finding(role("a")))
+    await store.save(out.run, out.told, out.told)
+    return out.run
+
+
+async def until_heard(store: RunStore) -> None:
+    async with asyncio.timeout(10):
+        while await store.untold():
+            await asyncio.sleep(0.01)
+
+
+async def test_it_is_told_again_until_it_has_heard(store: RunStore) -> None:
+    async with listening(FAILS, MOVED, OK) as (ear, url):
+        hooks = Hooks(store, waits=(0.01,) * 5)
+        run = await ended(store, url)
+        hooks.tell(run)
+        await until_heard(store)
+        await hooks.close()
+    assert len(ear.heard) == 3
+    told = msgspec.json.encode(body_of(run))
+    assert all(one.endswith(told) for one in ear.heard)
+
+
+async def test_the_next_daemon_tells_what_this_one_could_not(store: RunStore) -> None:
+    async with listening(FAILS, OK) as (ear, url):
+        first = Hooks(store, waits=(600.0,))
+        first.tell(await ended(store, url))
+        async with asyncio.timeout(10):
+            while not ear.heard:
+                await asyncio.sleep(0.01)
+        await first.close()
+        second = Hooks(store)
+        await second.take_up()
+        await until_heard(store)
+        await second.close()
+    assert len(ear.heard) == 2
+
+
+async def test_it_is_given_up_at_last(store: RunStore) -> None:
+    async with listening(FAILS) as (ear, url):
+        hooks = Hooks(store, waits=(0.01, 0.01))
+        hooks.tell(await ended(store, url))
+        await until_heard(store)
+        await hooks.close()
+    assert len(ear.heard) == 3
