@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import psutil
@@ -63,19 +62,6 @@ system = "a library of texts"
 text = "It is started again at once [crashes.md, passage 1]."
 
 [[turn]]
-system = "You lead a team"
-[[turn.call]]
-name = "machine"
-arguments = { task = "How much memory is there?" }
-[[turn.call]]
-name = "librarian"
-arguments = { task = "What happens when an agent crashes?" }
-
-[[turn]]
-system = "You lead a team"
-text = "The machine and the librarian have told it."
-
-[[turn]]
 system = "writing Python"
 [[turn.call]]
 name = "execute_code"
@@ -104,7 +90,7 @@ class Fleet(Daemon):
         del found["ATOLL_DEFAULT_LLM"]
         return found
 
-    def events(self, slug: str, question: str) -> list[tuple[str, dict[str, Any]]]:
+    def events(self, slug: str, question: str) -> list[tuple[str, dict[str, object]]]:
         """What an agent does for a question: the kinds of its events and what they hold."""
         port, asked = self.row(slug)["port"], {"message": question}
         url = f"http://127.0.0.1:{port}/stream"
@@ -143,7 +129,7 @@ def fleet(model: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flee
         yield fleet
 
 
-def results(events: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str]]:
+def results(events: list[tuple[str, dict[str, object]]]) -> list[tuple[str, str]]:
     return [
         (str(data["tool_name"]), str(data["tool_result"]))
         for kind, data in events
@@ -185,20 +171,6 @@ def test_atoll_run_shows_the_delegation_as_it_happens(fleet: Fleet) -> None:
     assert lines[0] == "[calls machine: How much memory is there?]"
     assert "  machine [calls memory]" in lines
     assert any(line.startswith("  librarian [search: [crashes.md, passage 1]") for line in lines)
-
-
-def test_the_coordinator_has_two_helpers_work_and_tells_whose_steps_are_whose(
-    fleet: Fleet,
-) -> None:
-    events = fleet.events("coordinator", "Tell me of memory and of crashes.")
-    below = {(data["path"][0], kind) for kind, data in events if "path" in data}
-    assert {("machine", "tool_result"), ("librarian", "tool_result")} <= below
-    own = [data for kind, data in events if kind == "tool_result" and "path" not in data]
-    assert [(data["tool_name"], data["tool_result"]) for data in own] == [
-        ("machine", "That is what there is."),
-        ("librarian", "It is started again at once [crashes.md, passage 1]."),
-    ]
-    assert events[-1][1]["answer"] == "The machine and the librarian have told it."
 
 
 @needs_sandbox
