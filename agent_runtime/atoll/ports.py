@@ -3,7 +3,7 @@
 The loop knows these and no adapter; tests put fakes here and nowhere else.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
@@ -254,13 +254,20 @@ class CodeEngine(Protocol):
         ...
 
 
+Spend = Callable[[Usage], None]
+"""Counts what was used into a turn."""
+
+
 class CodeTurns(Protocol):
     """The tool execute_code, with a namespace for each session."""
 
-    def turn(self, rest: Toolbox, session: str) -> AbstractAsyncContextManager[Toolbox]:
+    def turn(
+        self, rest: Toolbox, session: str, spend: Spend
+    ) -> AbstractAsyncContextManager[Toolbox]:
         """The agent's tools and execute_code beside them, for one turn.
 
         Turns of one session share a namespace; without a session ("") it lasts for the turn.
+        `spend` is told what the code's own questions to the model cost.
         """
         ...
 

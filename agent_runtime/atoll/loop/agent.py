@@ -233,7 +233,9 @@ class Agent:
         tools = self._toolbox
         if self._children is not None and request.raw_prompt is None:
             tools = await self._children.turn(tools, errand)
-        return nullcontext(tools) if self._code is None else self._code.turn(tools, request.session)
+        if self._code is None:
+            return nullcontext(tools)
+        return self._code.turn(tools, request.session, errand.ledger.spend)
 
     def _overhead(self) -> int:
         """Characters that the model is told beside a conversation: its prompt and its tools."""
