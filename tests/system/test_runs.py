@@ -253,7 +253,8 @@ def test_no_accepted_run_is_lost_or_a_ghost_or_done_twice_through_kills(tmp_path
     daemon = Daemon(tmp_path)
     said = {"query": "x"}
     add_worker(daemon.agents, "first", said, gives="query: str", io='hand_off = "second"')
-    add_worker(daemon.agents, "second", {"result": "x"}, delay=0.05)
+    quick = "[deployment]\nrestart_delay = 0.05\nmax_restarts = 1000"
+    add_worker(daemon.agents, "second", {"result": "x"}, delay=0.05, more=quick)
     accepted: dict[str, tuple[str, str]] = {}
     with running(daemon):
         for round in range(KILLS):
@@ -263,8 +264,8 @@ def test_no_accepted_run_is_lost_or_a_ghost_or_done_twice_through_kills(tmp_path
                 run_id = start(daemon, "first", "flock", key, on_interrupt=policy)["run_id"]
                 accepted[key] = run_id, policy
             time.sleep(chance.uniform(0, 0.15))
-            if round % 2:
-                os.kill(daemon.units()["second"], signal.SIGKILL)
+            if round % 2 and (pid := daemon.units().get("second")):
+                os.kill(pid, signal.SIGKILL)
             daemon.stop(signal.SIGKILL)
             daemon.start(settled=False)
             for key, (run_id, policy) in accepted.items():

@@ -23,6 +23,8 @@ from atoll_supervisor.core.runs.records import BatchOrder, OnInterrupt, Order
 from atoll_supervisor.ports import Runs
 
 MOST_ITEMS = 10_000
+MOST_REPEATED = 64 * 1024 * 1024
+"""Bytes of what all rows share, which is kept with each: a small request must not fill the disk."""
 
 
 class BatchRequest(Struct, frozen=True, kw_only=True):
@@ -92,6 +94,8 @@ def _rows(asked: BatchRequest) -> list[JsonObject]:
         raise ClientError("batch_inputs: no path is read here; send the rows, a list of objects")
     if not 0 < len(rows) <= MOST_ITEMS:
         raise ClientError(f"batch_inputs: 1 to {MOST_ITEMS} rows, not {len(rows)}")
+    if len(rows) * len(_encode(asked.static_inputs)) > MOST_REPEATED:
+        raise ClientError(f"static_inputs: over {MOST_REPEATED} bytes when each row has them")
     return rows
 
 
