@@ -263,15 +263,16 @@ def test_the_events_of_a_run_end_with_it_and_are_resumed_after_an_id(fleet: Daem
     found = events(fleet, told["run_id"])
     kinds = [kind for _, kind, _ in found]
     assert kinds == [
-        "run_accepted", "step_started", "step_completed", "handed_off",
+        "run_accepted", "step_started", "step_completed", "chosen", "handed_off",
         "step_started", "step_completed", "run_completed",
     ]  # fmt: skip
-    assert [number for number, _, _ in found] == list(range(1, 8))
+    assert [number for number, _, _ in found] == list(range(1, 9))
     assert found[-1][2]["result"] == {"result": "fine"}
+    assert found[3][2]["detail"] == "worker, confidence 0.8"
     resumed = events(fleet, told["run_id"], **{"Last-Event-ID": "5"})
     assert resumed == found[5:]
     listed = httpx.get(
-        f"{fleet.url}/run/{told['run_id']}/events?after=6",
+        f"{fleet.url}/run/{told['run_id']}/events?after=7",
         headers={"Accept": "application/json"},
         verify=PLAIN,
     ).json()

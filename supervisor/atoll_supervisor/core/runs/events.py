@@ -65,8 +65,8 @@ class Ask(Struct, frozen=True):
 
 
 EventType = Literal[
-    "run_accepted", "step_started", "answer_refused", "step_completed", "handed_off",
-    "interrupted", "run_completed", "run_failed", "run_cancelled",
+    "run_accepted", "step_started", "answer_refused", "step_completed", "chosen",
+    "handed_off", "interrupted", "run_completed", "run_failed", "run_cancelled",
 ]  # fmt: skip
 
 

@@ -218,7 +218,10 @@ def _has_chosen(change: "_Change", phase: Choosing, text: str, find: Find) -> No
     answer = result_in(choice_signature(phase.choices), text)
     if isinstance(answer, Refused):
         _refused(change, phase, text, answer.fault, find)
-    elif name := chosen(role, answer):
+        return
+    said = f"{answer['agent']}, confidence {answer['confidence']}"
+    change.told("chosen", step=phase.key.position, agent=role.slug, detail=said)
+    if name := chosen(role, answer):
         _go_on(change, role, name, find)
     else:
         change.complete()

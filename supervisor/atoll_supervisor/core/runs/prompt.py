@@ -1,7 +1,6 @@
 """What an agent is asked in a step, and what its answer must be."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +17,7 @@ NOBODY = "none"
 MOST_QUOTED = 4000
 """Characters of a wrong answer that are shown to its model again."""
 
-_FENCE: Literal["```"] = "```"
+_FENCE = "```"
 
 
 class Refused(Struct, frozen=True):

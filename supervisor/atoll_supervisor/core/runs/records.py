@@ -123,7 +123,7 @@ class Cancelled(Struct, frozen=True, tag="cancelled"):
 
 
 Final = Completed | Failed | Cancelled
-Phase = Starting | Asking | Choosing | Completed | Failed | Cancelled
+Phase = Starting | Asking | Choosing | Final
 
 
 class Progress(Struct, frozen=True):
@@ -148,7 +148,7 @@ class Run(Struct, frozen=True, kw_only=True):
     @property
     def is_final(self) -> bool:
         """Whether it has ended."""
-        return isinstance(self.phase, Completed | Failed | Cancelled)
+        return isinstance(self.phase, Final)
 
 
 class BatchOrder(Struct, frozen=True, kw_only=True):

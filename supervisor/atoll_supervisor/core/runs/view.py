@@ -12,6 +12,7 @@ from atoll_supervisor.core.runs.records import (
     Choosing,
     Completed,
     Failed,
+    Final,
     Kind,
     Phase,
     Run,
@@ -113,7 +114,7 @@ def status_of(phase: Phase) -> Status:
 
 def ended_at(phase: Phase) -> float | None:
     """When it ended, in seconds since the epoch."""
-    return phase.at if isinstance(phase, Completed | Failed | Cancelled) else None
+    return phase.at if isinstance(phase, Final) else None
 
 
 def error_of(phase: Phase) -> str | None:
