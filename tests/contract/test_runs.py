@@ -397,7 +397,7 @@ def test_a_row_that_fails_is_told_as_the_request_wants(
         {"batch_inputs": "/etc/passwd"},
         {"batch_inputs": []},
         {"batch_inputs": [1]},
-        {"write_to_csv": "/tmp/x.csv"},
+        {"write_to_csv": "out.csv"},
         {"max_workers": 0},
         {"batch_inputs": [{}] * 100, "static_inputs": {"query": "x" * 1_000_000}},
     ],

@@ -56,9 +56,8 @@ def test_the_fixtures_are_what_a_release_wrote() -> None:
     assert state("of a daemon without keeper", {"alpha": 18471, "beta": 18472}) == FROZEN
 
 
-EVENTS = {
-    "none": "",
-    "version 1": """
+RUN = "123e4567-e89b-12d3-a456-426614174000"
+VERSION_1 = """
 create table event (
     id integer primary key,
     unit text not null,
@@ -71,8 +70,59 @@ insert into event values (1795247000000000, 'alpha', '{"id":1795247000000000,
 "exit":{"code":7,"signal":null,"reason":"ended with exit code 7",
 "at":"2026-11-21T07:43:20.000Z"}}');
 pragma user_version = 1;
-""",
-}
+"""
+VERSION_2 = (
+    VERSION_1
+    + """
+create table run (
+    seq integer primary key autoincrement,
+    id text not null unique,
+    agent text not null,
+    status text not null,
+    batch text not null,
+    item integer not null,
+    ended real,
+    row text not null
+);
+create index run_open on run (seq) where ended is null;
+create index run_ended on run (ended) where ended is not null;
+create index run_status on run (status, seq);
+create index run_agent on run (agent, seq);
+create index run_of_batch on run (batch, item) where batch <> '';
+create table run_plan (seq integer primary key, plan text not null);
+create table run_progress (seq integer primary key, progress text not null);
+create table run_step (
+    seq integer not null, position integer not null, step text not null,
+    primary key (seq, position)
+) without rowid;
+create table run_event (
+    seq integer not null, id integer not null, event text not null,
+    primary key (seq, id)
+) without rowid;
+create table run_key (
+    key text primary key, digest text not null, target text not null
+) without rowid;
+create index run_key_target on run_key (target);
+create table run_batch (id text primary key, batch text not null) without rowid;
+create table run_webhook (seq integer primary key);
+insert into run values (1, '123e4567-e89b-12d3-a456-426614174000', 'alpha', 'running', '', 0,
+null, '{"run_id":"123e4567-e89b-12d3-a456-426614174000","status":"running",
+"started_at":"2026-11-21T07:43:20.000Z","completed_at":null,"error":null,"reason":null,
+"agent_name":"alpha","kind":"agent","steps":0,"batch_id":null}');
+insert into run_plan values (1, '{"kind":"agent","agent":"alpha","inputs":{"query":"hi"},
+"on_interrupt":"fail","max_steps":25,"webhook":null,
+"run_id":"123e4567-e89b-12d3-a456-426614174000","accepted":1795247000.0,"batch":"","item":0,
+"workers":0}');
+insert into run_progress values (1, '{"phase":{"type":"asking","key":{"position":1,"attempt":0,
+"tries":0,"chooses":false},"agent":"alpha","inputs":{"query":"hi"},"began":1795247000.0,
+"answer":"","fault":""},"told":1}');
+insert into run_event values (1, 1, '{"id":1,"type":"run_accepted",
+"at":"2026-11-21T07:43:20.000Z","run_id":"123e4567-e89b-12d3-a456-426614174000",
+"status":"starting"}');
+pragma user_version = 2;
+"""
+)
+EVENTS = {"none": "", "version 1": VERSION_1, "version 2": VERSION_2}
 """atoll.db likewise, as the statements that make it."""
 
 
@@ -122,6 +172,8 @@ def test_row_44_the_state_of_older_releases_is_read_and_that_of_newer_ones_refus
             told = daemon.run("events").stdout
             assert ("told by an older release" in told) == bool(EVENTS[events])
             assert "cannot be trusted" not in daemon.log.read_text()
+            if events == "version 2":
+                eventually(lambda: daemon.get(f"/run/{RUN}").json()["reason"] == "interrupted")
             state_file_is_true(daemon)
             with watch.daemon_away():
                 daemon.stop(signal.SIGKILL)
@@ -163,5 +215,5 @@ def _is(daemon: Daemon, name: str) -> bool:
 
 NEWER = {
     newer_state: "state version 2, this one knows 1",
-    newer_events: "schema 99, this one knows 1",
+    newer_events: "schema 99, this one knows 2",
 }
