@@ -20,6 +20,7 @@ from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
+from atoll_supervisor.api.reference import reference_page
 from atoll_supervisor.api.upkeep import reload, upgrade
 from atoll_supervisor.gateway.app import Gateway
 from atoll_supervisor.ports import Events, Fleet, Upkeep
@@ -35,6 +36,7 @@ _HANDLERS = (
     reload,
     upgrade,
     openapi_document,
+    reference_page,
 )
 
 
