@@ -21,6 +21,7 @@ from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
+from atoll_supervisor.api.reference import reference_page
 from atoll_supervisor.api.run_events import read_run_events
 from atoll_supervisor.api.runs import (
     cancel_run,
@@ -54,6 +55,7 @@ _HANDLERS = (
     delete_run,
     run_batch,
     read_batch,
+    reference_page,
 )
 
 
