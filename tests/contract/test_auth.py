@@ -21,6 +21,9 @@ PUBLIC = {
     ("GET", "/api/v1/agents"),
     ("GET", "/api/v1/agents/ghidraagent"),
     ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/redoc"),
+    ("GET", "/scalar"),
 }
 WORK = {
     ("GET", "/run"): 200,

@@ -107,6 +107,9 @@ async def test_openapi_describes_every_route_with_an_id_and_a_type(
     assert ids == {
         "health",
         "openapi",
+        "DocsReferencePage",
+        "RedocReferencePage",
+        "ScalarReferencePage",
         "list_agents",
         "list_agents_flock",
         "show_agent",

@@ -41,9 +41,12 @@ class _NoPages(Router):
 )
 def openapi_document(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document of this daemon."""
-    document = msgspec.convert(request.app.openapi_schema.to_schema(), JsonObject)
-    body = msgspec.json.encode(with_bodies(document))
-    return Response(body, media_type="application/json")
+    return Response(msgspec.json.encode(document_of(request)), media_type="application/json")
+
+
+def document_of(request: AnyRequest) -> JsonObject:
+    """The document, with the bodies that routes decode by themselves."""
+    return with_bodies(msgspec.convert(request.app.openapi_schema.to_schema(), JsonObject))
 
 
 def openapi_config(version: str) -> OpenAPIConfig:

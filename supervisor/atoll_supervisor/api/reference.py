@@ -9,6 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from atoll.http.reference.page import POLICY, page_of
 from atoll_supervisor.api.auth import PUBLIC
+from atoll_supervisor.api.openapi import document_of
 from atoll_supervisor.api.problems import AnyRequest
 
 
@@ -21,7 +22,7 @@ from atoll_supervisor.api.problems import AnyRequest
 )
 def reference_page(request: AnyRequest) -> Response[str]:
     """Every route of this port, with a command to try each."""
-    page = page_of(request.app.openapi_schema.to_schema(), str(request.base_url).rstrip("/"))
+    page = page_of(document_of(request), str(request.base_url).rstrip("/"))
     headers = {
         "content-security-policy": POLICY,
         "x-content-type-options": "nosniff",
