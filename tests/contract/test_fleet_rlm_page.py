@@ -131,7 +131,7 @@ def test_the_page_of_scalar_shows_every_route_and_loads_nothing(
     loaded = Loaded()
     loaded.feed(page.text)
     assert loaded.found == []
-    assert "://" not in page.text
+    assert "://" not in page.text.replace(calculating[0].url, "")
     for shown in ("/ws/chat", "/chat", "/stream", "/api/chat", "/v1/messages", "GhidraAgent"):
         assert shown in page.text
 
