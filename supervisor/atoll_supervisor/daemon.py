@@ -31,6 +31,7 @@ from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
 from atoll_supervisor.loop.keeping import Keeping
 from atoll_supervisor.loop.looks import Looks
 from atoll_supervisor.loop.runtime import Runtime
+from atoll_supervisor.loop.services.assembly import begin_services, make_services
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell import checkup
 from atoll_supervisor.shell.event_log import EventLog
@@ -114,6 +115,7 @@ class Daemon:
         self._notifier = Notifier.from_environ(os.environ)
         self._events = EventLog(places.state / "atoll.db", tell=self._tell)
         self._fleet = self._make_fleet()
+        self._services = make_services(settings, places, os.environ, self._events.note)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"
@@ -135,6 +137,7 @@ class Daemon:
         try:
             own = await self._serve(await self._reach())
         finally:
+            await self._services.close()
             await self._events.close()
         return own if self._upgrade else None
 
@@ -171,6 +174,7 @@ class Daemon:
     def _adopt(self, reached: Reached) -> None:
         """First of all: from here on nothing that happens to what runs is missed."""
         self._fleet.adopt(reached.link, reached.states)
+        begin_services(self._services, self._fleet, self._places, os.environ)
         self._keeping.begin(reached)
         found = sum(isinstance(state, Process) for state in reached.states)
         if found:
@@ -184,6 +188,7 @@ class Daemon:
             background = [
                 group.create_task(self._fleet.run(self._beat, self._notifier.interval)),
                 group.create_task(self._keeping.run()),
+                group.create_task(self._services.run()),
                 group.create_task(self._looks.run()),
                 group.create_task(self._looks.watch(self._settings.agents_dir)),
             ]
@@ -204,6 +209,7 @@ class Daemon:
             self._handed_over = True
         else:  # also when somebody wants it all to end meanwhile
             self._notifier.stopping()
+            self._services.hush()
             if not await self._fleet.shut_down():
                 self._note("nothing ends any more: the keeper does not answer, and is killed")
                 self._keeping.kill()
@@ -263,6 +269,7 @@ class Daemon:
             __version__,
             events=self._events,
             upkeep=self,
+            services=self._services,
             leaving=self._down,
             agent_token=os.environ.get("ATOLL_AGENT_TOKEN", ""),
         )

@@ -38,7 +38,7 @@ WRONG_CREDENTIALS = [
 
 
 def routes() -> list[tuple[str, str]]:
-    given = dict.fromkeys(("fleet", "events", "upkeep", "about", "leaving"))
+    given = dict.fromkeys(("fleet", "events", "upkeep", "services", "about", "leaving"))
     app = application(given, Access(TOKEN), "0")
     return sorted(
         (method, route.path_format.replace("{name}", "ghidraagent"))

@@ -15,6 +15,7 @@ from atoll_supervisor.api.auth import Access
 from atoll_supervisor.ports import Events
 from tests.fakes.events import MemoryEvents
 from tests.fakes.fleet import MemoryFleet, row_of
+from tests.fakes.services import NoServices
 from tests.fakes.upkeep import MemoryUpkeep
 
 TOKEN = "the-token-of-the-tests"
@@ -66,6 +67,7 @@ async def daemon(
         "9.9.9",
         events=events,
         upkeep=MemoryUpkeep(),
+        services=NoServices(),
         leaving=leaving,
         agent_token=agent_token,
     )

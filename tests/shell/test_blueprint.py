@@ -71,4 +71,3 @@ def test_a_model_host_is_run_on_its_own_socket_and_never_beside_another(tmp_path
     assert "atoll.modelhost" in launch.argv
     assert not host.needs_port
     assert not host.spec.policy.overlap
-    assert host.address("127.0.0.1", None) == host.socket

@@ -12,6 +12,8 @@ from atoll.errors import AtollError
 from atoll.http.asgi import AsgiApp
 from atoll.http.guard import GuardRules
 from atoll.http.heads import HeadAsGet
+from atoll_supervisor.api import recipes
+from atoll_supervisor.api import services as service_routes
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
 from atoll_supervisor.api.doors import Doors
@@ -21,8 +23,9 @@ from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
 from atoll_supervisor.api.upkeep import reload, upgrade
+from atoll_supervisor.api.vllm import vllm
 from atoll_supervisor.gateway.app import Gateway
-from atoll_supervisor.ports import Events, Fleet, Upkeep
+from atoll_supervisor.ports import Events, Fleet, Services, Upkeep
 
 _HANDLERS = (
     health,
@@ -35,6 +38,8 @@ _HANDLERS = (
     reload,
     upgrade,
     openapi_document,
+    *service_routes.HANDLERS,
+    *recipes.HANDLERS,
 )
 
 
@@ -46,6 +51,7 @@ def create_app(
     *,
     events: Events,
     upkeep: Upkeep,
+    services: Services,
     leaving: asyncio.Event | None = None,
     agent_token: str = "",
 ) -> AsgiApp:
@@ -58,17 +64,20 @@ def create_app(
         "fleet": fleet,
         "events": events,
         "upkeep": upkeep,
+        "services": services,
         "about": About(version, secrets.token_hex(16)),
         "leaving": leaving or asyncio.Event(),
     }
-    management = HeadAsGet(application(given, access, version), may_be_endless)
+    management = HeadAsGet(application(given, access, version, agent_token), may_be_endless)
     return Doors(Gateway(fleet, agent_token), management, rules, agent_token)
 
 
-def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:
+def application(
+    given: Mapping[str, object], access: Access, version: str, agent_token: str = ""
+) -> Litestar:
     """The routes alone, whose handlers are `given` these; `create_app` is what may be served."""
     return Litestar(
-        route_handlers=[*_HANDLERS, actions()],
+        route_handlers=[*_HANDLERS, actions(), vllm(access, agent_token)],
         dependencies={name: _always(value) for name, value in given.items()},
         guards=[Gate(access)],
         exception_handlers={
@@ -94,7 +103,7 @@ def may_be_endless(path: str) -> bool:
     match path.rstrip("/").split("/")[1:]:
         case ["api", "v1", "events"]:
             return True
-        case ["api", "v1", "agents", _, "logs" | "events"]:
+        case ["api", "v1", "agents" | "services", _, "logs" | "events"]:
             return True
         case _:
             return False

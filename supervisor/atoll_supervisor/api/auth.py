@@ -53,13 +53,14 @@ class Gate:
         handler: BaseRouteHandler,
     ) -> None:
         """Return when the connection may pass; raises Unauthorized."""
-        if handler.opt.get("public") or self._access.admits(_offered(connection)):
+        if handler.opt.get("public") or self._access.admits(offered(connection)):
             return
         # The same words for none and for a wrong one: a guesser learns nothing.
         raise Unauthorized(f"this needs the management token: {_HINT}")
 
 
-def _offered(connection: ASGIConnection[BaseRouteHandler, object, object, State]) -> str:
+def offered(connection: ASGIConnection[BaseRouteHandler, object, object, State]) -> str:
+    """The token that a request shows, "" for none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()

@@ -14,6 +14,7 @@ from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.core.answers import AgentCounts, Health
 from atoll_supervisor.core.row import Row
+from atoll_supervisor.ports import Events, Fleet
 
 
 class About(Struct, frozen=True):
@@ -29,6 +30,11 @@ def health(fleet: AnyFleet, events: AnyEvents, about: NamedDependency[About]) ->
 
     `degraded` while the disk refuses what the daemon has to remember.
     """
+    return health_of(fleet, events, about)
+
+
+def health_of(fleet: Fleet, events: Events, about: About) -> Health:
+    """The answer of every path that asks for the daemon's health."""
     reason = "; ".join(fault for fault in (fleet.degraded, events.degraded) if fault)
     return Health(
         status="degraded" if reason else "healthy",
