@@ -8,7 +8,7 @@ from typing import Annotated
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter, SkipValidation
+from litestar.params import JSONBody, Parameter, SkipValidation
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -88,7 +88,7 @@ def list_services(services: AnyServices) -> tuple[Row, ...]:
         404: ResponseSpec(ErrorBody, description="No recipe of this name"),
     },
 )
-async def create_service(services: AnyServices, data: Wish) -> Row | Group:
+async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Row | Group:
     """Start a service from a recipe, or with `replicas` a group of them."""
     return await services.create(data)
 
@@ -140,7 +140,7 @@ def service_status(services: AnyServices, name: ServiceId) -> StatusAnswer:
     security=BY_TOKEN,
     responses={**described(400, 401, 415), **NO_SERVICE},
 )
-async def set_service_status(services: AnyServices, name: ServiceId, data: Asked) -> StatusAnswer:
+async def set_service_status(services: AnyServices, name: ServiceId, data: JSONBody[Asked]) -> StatusAnswer:
     """End a service the source system's other way: `{"status": "cancelled"}`."""
     if data.status != "cancelled":
         raise ClientError("a service can only be set to `cancelled`")

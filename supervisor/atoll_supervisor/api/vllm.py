@@ -5,6 +5,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 
 from atoll_supervisor.api.auth import PUBLIC, Access, Unauthorized, offered
 from atoll_supervisor.api.services import NO_SERVICE, AnyServices, ServiceId
@@ -52,7 +53,7 @@ def list_model_services(services: AnyServices) -> tuple[Row, ...]:
     responses={200: ResponseSpec(Answered, description="The answer"), **_UNREADY, **NO_SERVICE},
 )
 async def prompt_service(
-    services: AnyServices, name: ServiceId, data: Prompt
+    services: AnyServices, name: ServiceId, data: JSONBody[Prompt]
 ) -> Response[Answered] | Response[NotAnswered]:
     """Send a prompt as a chat; a model without a chat template gets it as a completion."""
     answer = await services.prompt(name, data)

@@ -9,7 +9,7 @@ from atoll.errors import ClientError
 from atoll_supervisor.core.services.recipe import Amounts
 
 MIB = 1024 * 1024
-_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s?([KMGT]?)(?:i?B)?", re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s?([KMGT]?)i?B?", re.ASCII)
 _POWERS = {"": 2, "K": 1, "M": 2, "G": 3, "T": 4}
 _WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _CORES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)

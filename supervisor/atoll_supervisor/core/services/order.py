@@ -169,9 +169,10 @@ def _sections(recipe: Recipe, config: JsonObject) -> dict[Location, JsonObject]:
 def _unknown(place: Location, key: str, known: list[str]) -> ClientError:
     where = "config" if place == "root" else f"config.{place}"
     others = ["environment", "resources"] if place == "root" else []
-    hint = did_you_mean(key, {name.lower(): name for name in known}) or _listed(known + others)
-    near = next((n for n in known if n.lower() == key.lower()), "")
-    hint = f"did you mean `{near}`?" if near else hint
+    spelt = {name.lower(): name for name in known}
+    hint = did_you_mean(key, spelt) or _listed(known + others)
+    for lower, name in spelt.items():
+        hint = hint.replace(f"`{lower}`", f"`{name}`")
     return ClientError(f"{where}: this recipe has no `{shown(key)}`; {hint}")
 
 
