@@ -55,10 +55,9 @@ def create_app(
     leaving: asyncio.Event | None = None,
     agent_token: str = "",
 ) -> AsgiApp:
-    """The daemon's ASGI application, with Host, Origin and body checks in front.
+    """The daemon's ASGI application, with checks by `rules` of Host, Origin and body in front.
 
-    `rules` say which hosts and origins may speak to this port. Streams that would
-    go on for ever end when `leaving` is set. The gateway's clients show `agent_token`.
+    Endless streams end when `leaving` is set. The gateway's clients show `agent_token`.
     """
     given = {
         "fleet": fleet,
