@@ -174,7 +174,8 @@ class Daemon:
     def _adopt(self, reached: Reached) -> None:
         """First of all: from here on nothing that happens to what runs is missed."""
         self._fleet.adopt(reached.link, reached.states)
-        begin_services(self._services, self._fleet, self._places, os.environ)
+        note = self._events.note
+        begin_services(self._services, self._fleet, self._places, os.environ, note)
         self._keeping.begin(reached)
         found = sum(isinstance(state, Process) for state in reached.states)
         if found:
@@ -239,8 +240,7 @@ class Daemon:
     # inside
 
     def _make_fleet(self) -> FleetLoop:
-        settings, places = self._settings, self._places
-        events = self._events
+        settings, places, events = self._settings, self._places, self._events
         machine = Machine(time.monotonic, time.time, random.random, events.record, events.note)
         return FleetLoop(
             machine,

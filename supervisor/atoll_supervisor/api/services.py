@@ -140,7 +140,9 @@ def service_status(services: AnyServices, name: ServiceId) -> StatusAnswer:
     security=BY_TOKEN,
     responses={**described(400, 401, 415), **NO_SERVICE},
 )
-async def set_service_status(services: AnyServices, name: ServiceId, data: JSONBody[Asked]) -> StatusAnswer:
+async def set_service_status(
+    services: AnyServices, name: ServiceId, data: JSONBody[Asked]
+) -> StatusAnswer:
     """End a service the source system's other way: `{"status": "cancelled"}`."""
     if data.status != "cancelled":
         raise ClientError("a service can only be set to `cancelled`")

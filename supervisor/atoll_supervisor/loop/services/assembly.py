@@ -1,6 +1,7 @@
 """The services of one daemon put together."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,9 +15,11 @@ from atoll_supervisor.core.services.recipe import EngineName
 from atoll_supervisor.loop.fleet_loop import FleetLoop
 from atoll_supervisor.loop.services.local import LocalEngine
 from atoll_supervisor.loop.services.service_loop import Around, ServiceLoop
+from atoll_supervisor.loop.services.slurm import SlurmEngine
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
+from atoll_supervisor.shell.slurm import Slurm
 
 _PACKAGE = Path(__file__).parents[2]
 SHIPPED = (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes")
@@ -41,10 +44,19 @@ def make_services(
 
 
 def begin_services(
-    services: ServiceLoop, fleet: FleetLoop, places: Places, environ: Mapping[str, str]
+    services: ServiceLoop,
+    fleet: FleetLoop,
+    places: Places,
+    environ: Mapping[str, str],
+    note: Note,
 ) -> None:
     """Take over what earlier daemons left; before the first look at the agents directory."""
-    services.begin({"local": LocalEngine(fleet, places, environ, services.saw)})
+    local = LocalEngine(fleet, places, environ, services.saw)
+    cluster = Slurm(environ)
+    slurm = SlurmEngine(
+        cluster, places, services.all, services.saw, services.placed, sys.executable, note
+    )
+    services.begin({"local": local, "slurm": slurm})
 
 
 def usual_engine(environ: Mapping[str, str]) -> EngineName:

@@ -8,6 +8,7 @@ finds each again (seeds-contract.md MX3).
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
     GAUGE,
     Group,
+    Job,
     Record,
     Row,
     group_of,
@@ -119,6 +121,16 @@ class ServiceLoop:
         if stop or (after.is_final and record.engine == "local"):
             self._stop(after)
 
+    def placed(self, service: str, job: Job) -> None:
+        """Take in which job a service is."""
+        if (record := self._records.get(service)) is not None:
+            self._records[service] = replace(record, job=job)
+            self._dirty.add(service)
+
+    def all(self) -> tuple[Record, ...]:
+        """Every service, over or not."""
+        return tuple(self._records.values())
+
     # ports.Services
 
     @property
@@ -165,8 +177,7 @@ class ServiceLoop:
             self._records[record.id] = record
         await self._submit(records)
         accepted = tuple(
-            replace(self._records[one.id], status="pending", reason="", state="")
-            for one in records
+            replace(self._records[one.id], status="pending", reason="", state="") for one in records
         )  # as the page has it; where it has come to since, its status tells
         return group_of(accepted) if group else row_of(accepted[0])
 
@@ -270,16 +281,24 @@ class ServiceLoop:
                 await self._keep(self._records[record.id])
         except AtollError:
             for record in records:
-                await self._engines[record.engine].cancel(self._records[record.id])
-            await self._purge(tuple(records))
+                await self._take_back(self._records[record.id])
             raise
+
+    async def _take_back(self, record: Record) -> None:
+        """What cannot be ended now stays as cancelled, for its engine to end later."""
+        try:
+            await self._engines[record.engine].cancel(record)
+            await self._purge((record,))
+        except AtollError:
+            self._records[record.id] = cancelled(record, self._around.epoch())
+            self._dirty.add(record.id)
 
     async def _purge(self, records: tuple[Record, ...]) -> None:
         for record in records:
+            await self._engines[record.engine].forget(record)
             self._records.pop(record.id, None)
             self._dirty.discard(record.id)
             await self._around.store.remove(record.id)
-            await self._engines[record.engine].forget(record)
 
     def _of(self, name: str) -> tuple[Record, ...]:
         if name.startswith(GROUP):
@@ -301,9 +320,13 @@ class ServiceLoop:
         return running[turn % len(running)]
 
     def _stop(self, record: Record) -> None:
-        task = asyncio.get_running_loop().create_task(self._engines[record.engine].cancel(record))
+        task = asyncio.get_running_loop().create_task(self._end(record))
         self._stops.add(task)
         task.add_done_callback(self._stops.discard)
+
+    async def _end(self, record: Record) -> None:
+        with suppress(AtollError):  # the engine tries again at its next look
+            await self._engines[record.engine].cancel(record)
 
     async def _keep(self, *records: Record) -> None:
         try:
