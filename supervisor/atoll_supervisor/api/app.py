@@ -55,18 +55,13 @@ def create_app(
     leaving: asyncio.Event | None = None,
     agent_token: str = "",
 ) -> AsgiApp:
-    """The daemon's ASGI application, with checks by `rules` of Host, Origin and body in front.
+    """The daemon's ASGI application: `rules` say which hosts and origins may speak to it.
 
-    Endless streams end when `leaving` is set. The gateway's clients show `agent_token`.
+    `leaving` ends its endless streams; clients of models show `agent_token`.
     """
-    given = {
-        "fleet": fleet,
-        "events": events,
-        "upkeep": upkeep,
-        "services": services,
-        "about": About(version, secrets.token_hex(16)),
-        "leaving": leaving or asyncio.Event(),
-    }
+    about, leaving = About(version, secrets.token_hex(16)), leaving or asyncio.Event()
+    given: dict[str, object] = {"fleet": fleet, "events": events, "upkeep": upkeep}
+    given |= {"services": services, "about": about, "leaving": leaving}
     management = HeadAsGet(application(given, access, version, agent_token), may_be_endless)
     return Doors(Gateway(fleet, agent_token), management, rules, agent_token)
 

@@ -122,7 +122,8 @@ def jobs_of(data: bytes) -> tuple[Job, ...]:
 
 def job_of_completion(line: str) -> Job | None:
     """A job in a line of SLURM's job completion file (jobcomp/filetxt)."""
-    fields = dict(part.partition("=")[::2] for part in line.split(" "))
+    parts = (part.partition("=") for part in line.split(" "))
+    fields = {name: value for name, _, value in parts}
     if not fields.get("JobId", "").isdecimal() or not fields.get("JobState"):
         return None
     code = fields.get("ExitCode", "0:0").partition(":")[0]
