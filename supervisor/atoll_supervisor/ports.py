@@ -11,8 +11,7 @@ from atoll_supervisor.core.services.evidence import Evidence
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import Recipe
-from atoll_supervisor.core.services.record import Group, Record
-from atoll_supervisor.core.services.record import Row as ServiceRow
+from atoll_supervisor.core.services.record import Record, ServiceGroup, ServiceRow
 from atoll_supervisor.core.services.summary import Listed, ModelList
 
 
@@ -123,15 +122,15 @@ class Services(Protocol):
         """Every service, oldest first; only those that speak `api`, if one is named."""
         ...
 
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[ServiceGroup, ...]:
         """Every group of replicas, oldest first."""
         ...
 
-    def row(self, name: str) -> ServiceRow | Group:
+    def row(self, name: str) -> ServiceRow | ServiceGroup:
         """A service or a group."""
         ...
 
-    async def create(self, wish: Wish) -> ServiceRow | Group:
+    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
         """Start what is wished for; raises ClientError for what the recipe does not allow."""
         ...
 

@@ -34,7 +34,7 @@ from atoll_supervisor.core.services.evidence import (
 from atoll_supervisor.core.services.local_unit import evidence_of
 from atoll_supervisor.core.services.machine import SILENT, cancelled, step
 from atoll_supervisor.core.services.order import Order
-from atoll_supervisor.core.services.recipe import Health
+from atoll_supervisor.core.services.recipe import HealthCheck
 from atoll_supervisor.core.services.record import (
     FINAL,
     GAUGE,
@@ -51,7 +51,7 @@ ORDER = Order(
     environment={},
     given={},
     resources=Resources(),
-    health=Health(),
+    health=HealthCheck(),
     start_limit=60,
 )
 

@@ -6,7 +6,7 @@ from atoll.errors import NotFound
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import Recipe
-from atoll_supervisor.core.services.record import Group, Row
+from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow
 from atoll_supervisor.core.services.summary import Listed, ModelList
 
 
@@ -21,16 +21,16 @@ class NoServices:
     async def recipe(self, path: str) -> Recipe:
         raise NotFound(f"Recipe '{path}' not found")
 
-    def rows(self, api: str = "") -> tuple[Row, ...]:
+    def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
         return ()
 
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[ServiceGroup, ...]:
         return ()
 
-    def row(self, name: str) -> Row | Group:
+    def row(self, name: str) -> ServiceRow | ServiceGroup:
         raise NotFound("Service not found")
 
-    async def create(self, wish: Wish) -> Row | Group:
+    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
         await self.recipe(wish.recipe_name)
         raise AssertionError
 

@@ -22,7 +22,7 @@ from atoll_supervisor.api.problems import described
 from atoll_supervisor.core.answers import ErrorBody, Health
 from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.services.order import Wish
-from atoll_supervisor.core.services.record import Group, Row, StatusAnswer, status_of
+from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow, StatusAnswer, status_of
 from atoll_supervisor.ports import Services
 from atoll_supervisor.shell import tail as log_tail
 
@@ -72,7 +72,7 @@ def health_v1(fleet: AnyFleet, events: AnyEvents, about: NamedDependency[About])
     tags=["services"],
     sync_to_thread=False,
 )
-def list_services(services: AnyServices) -> tuple[Row, ...]:
+def list_services(services: AnyServices) -> tuple[ServiceRow, ...]:
     """Every service, oldest first."""
     return services.rows()
 
@@ -88,7 +88,7 @@ def list_services(services: AnyServices) -> tuple[Row, ...]:
         404: ResponseSpec(ErrorBody, description="No recipe of this name"),
     },
 )
-async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Row | Group:
+async def create_service(services: AnyServices, data: JSONBody[Wish]) -> ServiceRow | ServiceGroup:
     """Start a service from a recipe, or with `replicas` a group of them."""
     return await services.create(data)
 
@@ -101,7 +101,7 @@ async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Row | G
     responses=NO_SERVICE,
     sync_to_thread=False,
 )
-def show_service(services: AnyServices, name: ServiceId) -> Row | Group:
+def show_service(services: AnyServices, name: ServiceId) -> ServiceRow | ServiceGroup:
     """One service, or a group with its replicas."""
     return services.row(name)
 
@@ -161,7 +161,7 @@ async def set_service_status(
 def service_endpoint(services: AnyServices, name: ServiceId) -> Endpoint:
     """Where a service's own server is, and its key, for clients that speak to it directly."""
     row = services.row(name)
-    if isinstance(row, Group):
+    if isinstance(row, ServiceGroup):
         raise ClientError("a group has many addresses: ask for one of its replicas")
     return Endpoint(row.url, services.key(name))
 
@@ -219,7 +219,7 @@ async def service_metrics(services: AnyServices, name: ServiceId) -> str:
     tags=["services"],
     sync_to_thread=False,
 )
-def list_groups(services: AnyServices) -> tuple[Group, ...]:
+def list_groups(services: AnyServices) -> tuple[ServiceGroup, ...]:
     """Every group of replicas, oldest first."""
     return services.groups()
 

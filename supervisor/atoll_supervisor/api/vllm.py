@@ -10,7 +10,7 @@ from litestar.params import JSONBody
 from atoll_supervisor.api.auth import PUBLIC, Access, Unauthorized, offered
 from atoll_supervisor.api.services import NO_SERVICE, AnyServices, ServiceId
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
-from atoll_supervisor.core.services.record import Row
+from atoll_supervisor.core.services.record import ServiceRow
 from atoll_supervisor.core.services.summary import ModelList
 
 _UNREADY = {
@@ -39,7 +39,7 @@ class ModelGate:
 @get(
     "/services", opt=PUBLIC, operation_id="list_vllm_services", tags=["vllm"], sync_to_thread=False
 )
-def list_model_services(services: AnyServices) -> tuple[Row, ...]:
+def list_model_services(services: AnyServices) -> tuple[ServiceRow, ...]:
     """Every service that speaks OpenAI's API."""
     return services.rows("openai")
 

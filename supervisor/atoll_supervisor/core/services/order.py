@@ -18,7 +18,7 @@ from atoll_supervisor.core.services.amounts import Resources, resources_of
 from atoll_supervisor.core.services.recipe import (
     Amounts,
     EngineName,
-    Health,
+    HealthCheck,
     Location,
     Parameter,
     Recipe,
@@ -59,7 +59,7 @@ class Order(Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     given: dict[str, str]
     resources: Resources
-    health: Health
+    health: HealthCheck
     api: str = ""
     metrics: str = ""
     start_limit: float = 600.0

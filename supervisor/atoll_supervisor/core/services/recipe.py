@@ -49,7 +49,7 @@ class Amounts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     storage: str | None = None
 
 
-class Health(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HealthCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the service is asked whether it works: GET `path`, any 2xx is well; times in seconds."""
 
     path: str = "/health"
@@ -82,7 +82,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     resources: Amounts = Amounts()
     limits: Amounts = Amounts()
     parameters: dict[str, Parameter] = {}
-    health: Health = Health()
+    health: HealthCheck = HealthCheck()
     metrics: str = ""
     start_limit: float = 600.0
     stop_timeout: float = 10.0

@@ -80,7 +80,7 @@ class Record(Struct, frozen=True, kw_only=True):
         return f"http://{self.host}:{self.port}" if self.host and self.port else None
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class ServiceRow(Struct, frozen=True, kw_only=True):
     """One service; times RFC 3339 with zone (DESIGN section 11)."""
 
     id: str
@@ -101,7 +101,7 @@ class Row(Struct, frozen=True, kw_only=True):
     ended_at: str | None
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class ServiceGroup(Struct, frozen=True, kw_only=True):
     """Replicas of one recipe, started together; `id` and `status` as of a service."""
 
     id: str
@@ -113,7 +113,7 @@ class Group(Struct, frozen=True, kw_only=True):
     created_at: str
     job_id: str
     group_id: str
-    replicas: tuple[Row, ...]
+    replicas: tuple[ServiceRow, ...]
 
 
 class StatusAnswer(Struct, frozen=True, kw_only=True):
@@ -127,9 +127,9 @@ class StatusAnswer(Struct, frozen=True, kw_only=True):
     engine: EngineName
 
 
-def row_of(record: Record) -> Row:
+def row_of(record: Record) -> ServiceRow:
     """The service as lists show it."""
-    return Row(
+    return ServiceRow(
         id=record.id,
         name=record.name,
         recipe_name=record.recipe_name,
@@ -165,11 +165,11 @@ def _best_of(records: tuple[Record, ...]) -> Status:
     return next(status for status in _BEST if status in there)
 
 
-def group_of(records: tuple[Record, ...]) -> Group:
+def group_of(records: tuple[Record, ...]) -> ServiceGroup:
     """The group of these replicas, of which there is one at least: as good as its best one."""
     first = records[0]
     group = first.group_id or first.id
-    return Group(
+    return ServiceGroup(
         id=group,
         name=f"{first.name.rpartition('-')[0]}-{group}",
         recipe_name=first.recipe_name,
@@ -183,9 +183,9 @@ def group_of(records: tuple[Record, ...]) -> Group:
     )
 
 
-def status_of(row: Row | Group) -> StatusAnswer:
+def status_of(row: ServiceRow | ServiceGroup) -> StatusAnswer:
     """The short answer that clients poll; of a group, that of its best replica."""
-    if isinstance(row, Group):
+    if isinstance(row, ServiceGroup):
         best = min(row.replicas, key=lambda one: _BEST.index(one.status))
         return status_of(best)
     return StatusAnswer(

@@ -23,10 +23,10 @@ from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt,
 from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
     GAUGE,
-    Group,
     Job,
     Record,
-    Row,
+    ServiceGroup,
+    ServiceRow,
     group_of,
     row_of,
 )
@@ -146,7 +146,7 @@ class ServiceLoop:
         """One recipe; raises NotFound, ConfigError."""
         return await asyncio.to_thread(self._around.recipes.load, path)
 
-    def rows(self, api: str = "") -> tuple[Row, ...]:
+    def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
         """Every service, oldest first."""
         return tuple(
             row_of(record)
@@ -154,17 +154,17 @@ class ServiceLoop:
             if not api or record.order.api == api
         )
 
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[ServiceGroup, ...]:
         """Every group, oldest first."""
         names = dict.fromkeys(one.group_id for one in self._records.values() if one.group_id)
         return tuple(group_of(self._of(name)) for name in names)
 
-    def row(self, name: str) -> Row | Group:
+    def row(self, name: str) -> ServiceRow | ServiceGroup:
         """A service or a group."""
         records = self._of(name)
         return group_of(records) if name.startswith(GROUP) else row_of(records[0])
 
-    async def create(self, wish: Wish) -> Row | Group:
+    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
         """Start what is wished for."""
         recipe = await self.recipe(wish.recipe_name)
         self._check(wish, recipe)
