@@ -1,5 +1,6 @@
 """Recipes on disk: ours, a person's, the source system's YAML, and bad ones."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from atoll_supervisor.core.services.order import Wish, order_of
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.loop.services.assembly import SHIPPED
 from atoll_supervisor.shell.services.recipes import Recipes, load_recipe
+from tests.arch.tree import ROOT
 
 YAML = """\
 name: vllm
@@ -71,6 +73,14 @@ def test_every_shipped_recipe_is_good_and_says_what_it_is() -> None:
     assert [one.error for one in listed] == [None] * len(listed)
     assert all(one.description and one.version for one in listed)
     assert all(Recipes(SHIPPED).load(one.path).licence for one in listed)
+
+
+def test_the_recipe_in_the_docs_is_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs/services.md").read_text()
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    recipe = load_recipe(write(tmp_path, "mine.toml", text), "mine.toml")
+    wish = Wish(recipe_name="mine", config={"environment": {"THREADS": 4}})
+    assert order_of(recipe, wish, str).argv({})[-2:] == ["--threads", "4"]
 
 
 def test_vllm_is_the_real_command_line() -> None:
