@@ -5,13 +5,15 @@
     ├── ClientError            the request is wrong                        400
     │   ├── NotFound           it names something that does not exist      404
     │   ├── NotAllowed         it asks for something that is not permitted 403
-    │   └── TooLarge           it is over a limit                          413
+    │   ├── TooLarge           it is over a limit                          413
+    │   └── NoEmbeddings       its model makes none                        400
     ├── BudgetSpent            the turn reached a limit of [budget]    422
     ├── Busy                   no room now, try again                      503
     ├── UpstreamError          the model's server failed                   502
     │   ├── UpstreamRefused    nobody listens there                        502
     │   ├── UpstreamTimeout    it did not answer in time                   504
     │   └── UpstreamGarbage    it answered what nobody can read            502
+    │       └── UpstreamLost   its answer broke off                        502
     ├── AgentError             the agent's own files failed (tools.py)     500
     └── NotImplementedHere     known, and honestly not offered             501
 
@@ -112,6 +114,15 @@ class BudgetSpent(AtollError):
     who = "agent"
 
 
+class NoEmbeddings(ClientError):
+    """The model, or the server behind it, makes no embeddings."""
+
+    code = "no_embeddings"
+
+    def __init__(self) -> None:
+        super().__init__("this model does not support embeddings")
+
+
 class Busy(AtollError):
     """The queue is full; the same request may pass later."""
 
@@ -144,6 +155,10 @@ class UpstreamGarbage(UpstreamError):
     """The model's server answered something that breaks its own protocol."""
 
     code = "upstream_garbage"
+
+
+class UpstreamLost(UpstreamGarbage):
+    """The connection ended before the answer was complete."""
 
 
 class AgentError(AtollError):

@@ -3,14 +3,14 @@
 The loop knows these and no adapter; tests put fakes here and nowhere else.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from atoll.errors import ClientError
 from atoll.wire.logprobs import Logprob
+from atoll.wire.memory import Memory
 from atoll.wire.messages import Call, Format, Message, Options, Think, ToolSpec, Usage
 
 Backend = Literal["ollama", "openai", "local", "demo", "scripted"]
@@ -110,15 +110,6 @@ class Embedded(Struct, frozen=True, kw_only=True):
     load_ns: int = 0
 
 
-class NoEmbeddings(ClientError):
-    """The model, or the server behind it, makes no embeddings."""
-
-    code = "no_embeddings"
-
-    def __init__(self) -> None:
-        super().__init__("this model does not support embeddings")
-
-
 class Model(Protocol):
     """A language model behind some server, or none at all (`demo`, `scripted`)."""
 
@@ -186,6 +177,12 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     created_at: float
     used_at: float
     messages: int
+    tokens: int = 0
+
+    @property
+    def turns(self) -> int:
+        """How many questions it holds that were answered."""
+        return self.messages // 2
 
 
 class CodeOutcome(Struct, frozen=True, kw_only=True):
@@ -257,13 +254,20 @@ class CodeEngine(Protocol):
         ...
 
 
+Spend = Callable[[Usage], None]
+"""Counts what was used into a turn."""
+
+
 class CodeTurns(Protocol):
     """The tool execute_code, with a namespace for each session."""
 
-    def turn(self, rest: Toolbox, session: str) -> AbstractAsyncContextManager[Toolbox]:
+    def turn(
+        self, rest: Toolbox, session: str, spend: Spend
+    ) -> AbstractAsyncContextManager[Toolbox]:
         """The agent's tools and execute_code beside them, for one turn.
 
         Turns of one session share a namespace; without a session ("") it lasts for the turn.
+        `spend` is told what the code's own questions to the model cost.
         """
         ...
 
@@ -283,10 +287,22 @@ class SessionStore(Protocol):
         ...
 
     async def save(self, session_id: str, messages: Sequence[Message]) -> None:
-        """Store the whole conversation and renew the session's time limit.
+        """Keep a conversation of which nothing but the messages is to be remembered."""
+        ...
+
+    async def recall(self, session_id: str) -> Memory | None:
+        """All that is remembered of a live session, or None when it is unknown or expired."""
+        ...
+
+    async def keep(self, session_id: str, memory: Memory) -> None:
+        """Store all of it at once and renew the session's time limit.
 
         Raises TooLarge for a conversation that is too long to be kept.
         """
+        ...
+
+    async def note(self, session_id: str, memory: Memory) -> None:
+        """Store summary and tokens of a live session, which does not live longer for it."""
         ...
 
     async def about(self, session_id: str) -> SessionInfo | None:

@@ -36,6 +36,8 @@ from atoll.loop.opening import open_agent
 TOKEN = "ATOLL_AGENT_TOKEN"  # noqa: S105  a variable's name, no secret
 """The variable with this agent's token; it is needed to listen beyond loopback."""
 
+KEY = "ATOLL_DELEGATION_KEY"
+"""The variable with the key by which the agents of a fleet know each other's calls."""
 _RING = "UV_USE_IO_URING"
 OK, FAILED, USAGE, BAD_CONFIG, INTERRUPTED = 0, 1, 2, 5, 130
 
@@ -53,6 +55,7 @@ class _Start(NamedTuple):
     channel: Channel
     environ: Mapping[str, str]
     routes: Litestar | None
+    key: str
 
 
 def run_agent(
@@ -70,10 +73,11 @@ def run_agent(
     """
     try:
         channel = open_channel(environ)
+        key = environ.pop(KEY, "")  # nothing that the agent starts is to have it
         sock = inherited(environ, os.getpid())
         loaded = load_manifest(path, environ) if path else _assistant()
         _check_reach(sock.getsockname()[0] if sock else host, environ)
-        start = _Start(loaded, sock or bind(host, port), channel, environ, routes)
+        start = _Start(loaded, sock or bind(host, port), channel, environ, routes, key)
         uvloop.run(_serve(start), loop_factory=_new_loop)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -109,9 +113,8 @@ def _new_loop() -> uvloop.Loop:
 
 
 async def _serve(start: _Start) -> None:
-    agent = await open_agent(
-        start.loaded, places_of(start.environ, os.getuid()), start.environ, _say
-    )
+    places = places_of(start.environ, os.getuid())
+    agent = await open_agent(start.loaded, places, start.environ, _say, start.key)
     try:
         await _until_told(agent, start)
         with suppress(KeeperGone):
@@ -126,7 +129,7 @@ async def _until_told(agent: Agent, start: _Start) -> None:
     stop_timeout = agent.manifest.deployment.stop_timeout
     token = start.environ.get(TOKEN, "")
     app = Activity(guarded(agent, host, socket.gethostname(), token, start.routes))
-    server = HttpServer(app, start.sock, stop_timeout=stop_timeout, lifespan=False)
+    server = HttpServer(app, start.sock, stop_timeout=stop_timeout, lifespan=False, websockets=True)
     _obey_signals(server, start.channel)
     serving = asyncio.create_task(server.serve())
     if await server.started():

@@ -17,7 +17,7 @@ import uvloop
 
 from atoll import __version__
 from atoll.adapters.private import private_directory
-from atoll.config.loopback import authority, is_loopback
+from atoll.config.loopback import authority, is_loopback, url_of
 from atoll.config.places import Places
 from atoll.errors import ConfigError, Problem
 from atoll.http.guard import GuardRules
@@ -121,7 +121,8 @@ class Daemon:
         log = places.state / "keeper.log"
         self._reach = partial(reach, places.keeper, log, os.environ)
         self._keeping = Keeping(self._fleet, self._runtime, self._reach, self._note)
-        self._planner = Planner(settings.agents_dir, settings.max_agents, places, dict(os.environ))
+        environ = {**os.environ, **_for_agents(settings, places)}
+        self._planner = Planner(settings.agents_dir, settings.max_agents, places, environ)
         self._looks = Looks(self._planner, self._fleet, self._note)
 
     async def main(self) -> OwnPort | None:
@@ -336,6 +337,12 @@ class Daemon:
             asyncio.get_running_loop().call_later(KILL_LIMIT, self._keeping.kill)
         self._upgrade = False
         self._leave.set()
+
+
+def _for_agents(settings: Settings, places: Places) -> dict[str, str]:
+    """What its agents need to call each other; the key seals calls and manages nothing."""
+    url, key = url_of(settings.host, settings.api_port), ensure_token(places.delegation_key)
+    return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key}
 
 
 def say(text: str) -> None:

@@ -16,7 +16,7 @@ from tests.arch.tree import ATOLL, PACKAGES, ROOT, sources
 
 RUNTIME = {
     "litestar", "uvicorn", "uvloop", "httptools", "msgspec", "httpx", "psutil", "watchfiles",
-    "tomli-w", "click", "rich",
+    "tomli-w", "click", "rich", "websockets",
     "backports-zstd",  # Python 3.14 has it itself
 }  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -101,10 +101,12 @@ def test_the_lock_of_make_up_knows_no_pydantic_either() -> None:
     "module", ["atoll.server", "atoll_supervisor.daemon", "atoll_supervisor.cli"]
 )
 @pytest.mark.parametrize(
-    "heavy", ["pydantic", "rich", "xllamacpp", "numpy", "mcp", "httpx2", "backports.zstd"]
+    "heavy",
+    ["pydantic", "rich", "xllamacpp", "numpy", "mcp", "httpx2", "websockets", "backports.zstd"],
 )
 def test_heavy_packages_are_not_imported_at_start(module: str, heavy: str) -> None:
-    """rich is for the command line alone and lazy there; the others are not for agents at all."""
+    """rich is for the command line alone, websockets for agents that are spoken to so, both lazy;
+    the others are not for agents at all."""
     code = f"import sys, {module}; print({heavy!r} in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False

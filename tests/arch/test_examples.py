@@ -64,10 +64,10 @@ def test_the_tools_of_an_example_are_described_to_the_model(name: str) -> None:
         assert all(part.get("description") for part in properties.values()), tool.spec
 
 
-def test_only_delegation_waits_for_a_later_release() -> None:
+def test_nothing_of_an_example_waits_for_a_later_release() -> None:
     """What an example asks for and the runtime does not do yet is told at its start."""
     loaded = [load_manifest(AGENTS / name / "agent.toml", {}) for name in NAMES]
-    assert [told for one in loaded for told in pending(one) if "sub_agents" not in told] == []
+    assert [told for one in loaded for told in pending(one)] == []
 
 
 def test_the_children_of_an_example_are_in_the_fleet() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.fakes.served import Daemon, daemon, make_fleet
 
@@ -141,3 +143,11 @@ async def test_openapi_says_which_routes_want_the_token(http: httpx.AsyncClient)
         {"api_key": []},
     ]
     assert "401" in paths["/api/v1/agents/{name}/logs"]["get"]["responses"]
+
+
+async def test_the_daemon_is_no_websocket(api: Daemon) -> None:
+    """Conversations over one are the agents' own; here the request is one like any other."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://127.0.0.1:{api.port}/ws/chat", open_timeout=20):
+            pass
+    assert refused.value.response.status_code in (401, 404)

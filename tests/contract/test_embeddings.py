@@ -15,8 +15,8 @@ import requests
 
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest, Resources
-from atoll.errors import AtollError, ClientError, UpstreamRefused
-from atoll.ports import Embedded, EmbedRequest, ModelInfo, NoEmbeddings
+from atoll.errors import AtollError, ClientError, NoEmbeddings, UpstreamRefused
+from atoll.ports import Embedded, EmbedRequest, ModelInfo
 from atoll.wire.messages import Options
 from tests.fakes.asking import chat, error, generate, post, raw_request, wait_for
 from tests.fakes.ports import FakeModel, FakeTools

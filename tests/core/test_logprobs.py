@@ -14,7 +14,7 @@ from atoll.wire.logprobs import Alternative, Logprob
 from atoll.wire.messages import Call, Message
 from atoll.wire.turn import TurnRequest
 from tests.fakes.collect import told_by
-from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, text
+from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, errand, text
 
 HI = Logprob("Hi", -0.1, (72, 105), (Alternative("Hi", -0.1), Alternative("Yo", -2.5)))
 ITEM = (
@@ -92,7 +92,8 @@ async def turn(model: FakeModel, tools: FakeTools, info: ModelInfo) -> list[Even
         top_logprobs=2,
     )
     manifest = Manifest(agent=AgentTable(name="Otto"))
-    runner = Runner(manifest, info, model, tools, FakeClock(), asked)
+    clock = FakeClock()
+    runner = Runner(manifest, info, model, tools, clock, asked, errand(manifest, clock))
     return await told_by(runner.run)
 
 

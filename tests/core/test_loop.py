@@ -142,7 +142,7 @@ def test_when_the_steps_are_used_up_one_last_answer_is_asked_for() -> None:
     assert isinstance(action, Ask)
     assert action.tools == ()
     _, action = step(state, replied("yes"))
-    assert action == Finish("yes", completed=False)
+    assert action == Finish("yes", ended_by="steps")
 
 
 def test_no_last_answer_is_forced_on_a_caller_who_said_no() -> None:
@@ -150,7 +150,7 @@ def test_no_last_answer_is_forced_on_a_caller_who_said_no() -> None:
     state, _ = begin(plan, ASKED)
     state, _ = step(state, replied("", CALL))
     _, action = step(state, ToolsRan((CALL,), ("rain",)))
-    assert action == Finish("", completed=False)
+    assert action == Finish("", ended_by="steps")
 
 
 @pytest.mark.parametrize("native", [True, False])

@@ -43,10 +43,17 @@ ACTED_ON = frozenset(
         "mcp_servers.<name>.url",
         "mcp_servers.<name>.headers",
         "mcp_servers.<name>.timeout_seconds",
+        "sub_agents.<name>.url",
+        "sub_agents.<name>.agent",
+        "sub_agents.<name>.capability",
+        "sub_agents.<name>.auth_token_env",
+        "sub_agents.<name>.health_check_interval",
+        "sub_agents.<name>.name",
         "loop.planning_interval",
         "budget.tokens_per_turn",
         "budget.calls_per_turn",
         "budget.seconds_per_turn",
+        "budget.tokens_per_session",
         "server.on_disconnect",
         "sandbox.memory_limit",
         "sandbox.processes",
@@ -57,6 +64,7 @@ ACTED_ON = frozenset(
         "server.allowed_hosts",
         "session.timeout_minutes",
         "session.concurrency",
+        "session.compaction",
         "io.input",
         "io.output",
         "resources.cpu_limit",
@@ -90,8 +98,11 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[sub_agents.a]\nagent = "x"', "[sub_agents]"),
-        ("[budget]\ntokens_per_session = 5", "budget.tokens_per_session = 5"),
+        ('[sub_agents.a]\nagent = "x"\nmode = "far"', 'sub_agents.a.mode = "far"'),
+        (
+            '[sub_agents.a]\nagent = "x"\nservice_name = "s"',
+            'sub_agents.a.service_name = "s"',
+        ),
         ("[dependencies]\npackages = []", "[dependencies]"),
         ("[dependencies]", "[dependencies]"),
         ('[io]\nhand_off = "b"', 'io.hand_off = "b"'),
@@ -112,6 +123,7 @@ def test_a_key_that_waits_for_a_later_release_is_named(
     [
         "",
         "[budget]\ncalls_per_turn = 5\ntokens_per_turn = 9\nseconds_per_turn = 3",
+        '[budget]\ntokens_per_session = 5\n[session]\ncompaction = "window"',
         "[tools]\nexecute_code = true\n[sandbox]\nprocesses = 64",
         "[tools]\nexecute_code = false\nallow = []\ntimeout = 3\nmax_result_chars = 500",
         '[llm]\nprovider = "demo"\ntemperature = 1',
@@ -125,6 +137,9 @@ def test_a_key_that_waits_for_a_later_release_is_named(
         '[resources]\ncpu_limit = 0.5\nmemory_limit = "1GB"\npids_limit = 9',
         '[mcp_servers.a]\ncommand = "x"\nenv = {A = "x"}',
         '[io]\ninput = "a: str"\noutput = "b: str"',
+        '[sub_agents.a]\nagent = "x"\nname = "X"\nhealth_check_interval = 5',
+        '[sub_agents.a]\ncapability = "c"\nmode = "local"',
+        '[sub_agents.a]\nurl = "http://127.0.0.1:1"\nauth_token_env = "T"',
     ],
 )
 def test_what_is_acted_on_is_not_named(tmp_path: Path, text: str) -> None:
@@ -144,7 +159,6 @@ def test_every_key_is_acted_on_or_told() -> None:
 def test_the_full_example_names_each_table_once(tmp_path: Path) -> None:
     names = [sentence.split(" is set")[0] for sentence in told(tmp_path, FULL)]
     assert names == [
-        "[sub_agents]",
         "[dependencies]",
         'io.hand_off = "writer"',
     ]

@@ -36,7 +36,7 @@ from atoll.wire.events import (
 from atoll.wire.messages import Call, Message, Options, ToolSpec
 from atoll.wire.turn import TurnRequest
 from tests.fakes.collect import told_by
-from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, text
+from tests.fakes.ports import USAGE, FakeClock, FakeModel, FakeTools, errand, text
 
 pytestmark = pytest.mark.anyio
 
@@ -54,9 +54,9 @@ async def run(
     manifest: Manifest = MANIFEST,
 ) -> list[Event]:
     request = request or TurnRequest(model="otto", messages=HELLO)
-    runner = Runner(
-        manifest, model.info, model, tools or FakeTools(), clock or FakeClock(), request
-    )
+    clock, tools = clock or FakeClock(), tools or FakeTools()
+    given = errand(manifest, clock)
+    runner = Runner(manifest, model.info, model, tools, clock, request, given)
     return await told_by(runner.run)
 
 
@@ -189,6 +189,7 @@ async def test_cancelling_the_turn_early_cancels_the_model() -> None:
         FakeTools(),
         FakeClock(),
         TurnRequest(model="otto", messages=HELLO),
+        errand(MANIFEST, FakeClock()),
     )
     said = asyncio.Event()
 

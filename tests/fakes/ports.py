@@ -3,9 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
+from atoll.config.manifest import Manifest
+from atoll.core.budget import Allowance
+from atoll.core.hops import Hop
+from atoll.core.papers import Journey
 from atoll.errors import AtollError
+from atoll.loop.errand import Errand
+from atoll.loop.ledger import Ledger
 from atoll.ports import (
     Chunk,
+    Clock,
     Done,
     Embedded,
     EmbedRequest,
@@ -36,6 +43,14 @@ class FakeClock:
 
     def now(self) -> float:
         return self.epoch
+
+
+def errand(
+    manifest: Manifest, clock: Clock, came: Journey | None = None, left: int | None = None
+) -> Errand:
+    """What a turn of this agent has for its tools."""
+    given = came.allowance if came is not None else Allowance()
+    return Errand(Ledger(manifest.budget, clock, given, left), came, Hop("otto", "00000000"))
 
 
 class FakeModel:

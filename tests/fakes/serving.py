@@ -13,12 +13,13 @@ import uvloop
 from atoll.adapters.session_store import SqliteSessions
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest
+from atoll.core.papers import Seal
 from atoll.http.app import guarded
 from atoll.http.protocol import Limits
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind
 from atoll.loop.agent import Agent, Identity
-from atoll.ports import Chunk, ModelRequest, TextDelta
+from atoll.ports import Chunk, Clock, ModelRequest, TextDelta, Toolbox
 from tests.fakes.ports import FakeModel, FakeTools
 
 MANIFEST = Manifest(agent=AgentTable(name="GhidraAgent"))
@@ -96,17 +97,23 @@ def run_on_uvloop(work: Coroutine[None, None, None]) -> None:
 def agent_over(
     model: FakeModel,
     folder: Path,
-    tools: FakeTools | None = None,
+    tools: Toolbox | None = None,
     manifest: Manifest = MANIFEST,
+    clock: Clock | None = None,
+    key: str = "",
 ) -> Agent:
-    """An agent on a fake model with real sessions."""
-    clock = RealClock()
+    """An agent on a fake model with real sessions, which live 1,800 seconds of that clock.
+
+    `key` is its fleet's.
+    """
+    clock = clock or RealClock()
     identity = Identity(
         manifest=manifest,
         checksum="c0ffee",
         backend="scripted",
         model_name="llama2",
         instance_id="instance",
+        seal=Seal(key, "instance"),
     )
     sessions = SqliteSessions(folder / "sessions.db", 1800, clock)
     return Agent(identity, model, tools or FakeTools(), sessions, clock)
@@ -140,16 +147,17 @@ def serving(
     limits: Limits | None = None,
     stop_timeout: float = 5.0,
     token: str = "",
+    key: str = "",
 ) -> Iterator[Served]:
     """Serve an agent until the block ends."""
     box: list[Served] = []
     up = threading.Event()
 
     async def run() -> None:
-        agent = agent_over(model, folder, tools, manifest)
+        agent = agent_over(model, folder, tools, manifest, key=key)
         sock = bind("127.0.0.1", 0)
         app = guarded(agent, "127.0.0.1", "thismachine", token)
-        server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits)
+        server = HttpServer(app, sock, stop_timeout=stop_timeout, limits=limits, websockets=True)
         box.append(Served(agent, server, sock.getsockname()[1]))
         task = asyncio.create_task(server.serve())
         await server.started()

@@ -13,13 +13,14 @@ from atoll_supervisor.keeper.protocol import Launch
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.drafts import Drafts
 
+GIVEN = {"ATOLL_DAEMON_URL": "http://127.0.0.1:8099", "ATOLL_DELEGATION_KEY": "sealing"}
 HEAD = '[agent]\nname = "Alpha"\n'
 
 
 def drafts(folder: Path) -> Drafts:
     places = Places(folder / "state", folder / "run", folder / "data", folder / "config")
     environ = {"PATH": "/bin", "ATOLL_TOKEN": "x", "KEY": "k", "ATOLL_DEFAULT_LLM": "demo"}
-    return Drafts(places, environ)
+    return Drafts(places, environ | GIVEN)
 
 
 def agent(folder: Path, text: str = "") -> Blueprint:
@@ -50,6 +51,7 @@ def test_an_agent_is_forked_with_its_socket_and_knows_who_it_is(tmp_path: Path) 
     assert launch.env["ATOLL_DEFAULT_LLM"] == "demo"
     assert launch.env["KEY"] == "k"
     assert "ATOLL_TOKEN" not in launch.env
+    assert launch.env.items() >= GIVEN.items()
 
 
 @pytest.mark.parametrize("text", ['[deployment]\nspawn = "exec"\n', "[dependencies]\n"])
@@ -69,5 +71,6 @@ def test_a_model_host_is_run_on_its_own_socket_and_never_beside_another(tmp_path
     launch = host.launch(1, "i", Path("log"), None)
     assert (launch.via, launch.listen, launch.limits) == ("exec", False, {})
     assert "atoll.modelhost" in launch.argv
+    assert not GIVEN.keys() & launch.env.keys()  # it calls nobody
     assert not host.needs_port
     assert not host.spec.policy.overlap

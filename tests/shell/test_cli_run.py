@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
+from atoll.wire.events import Below, Failure, Token, ToolCall, ToolResult, Warning
+from tests.fakes.children import TURNS, ended, says
 from tests.fakes.cli import LIMIT, Said, atoll, environment
 from tests.fakes.fleet import MemoryFleet, row_of
 from tests.fakes.served import TOKEN, daemon
@@ -56,7 +58,8 @@ async def test_the_answer_alone_is_on_stdout(scene: Scene) -> None:
 async def test_standard_input_is_the_prompt_and_comes_before_the_words(scene: Scene) -> None:
     await scene.run("helper", stdin="a long text\n")
     await scene.run("helper", "shorten it", stdin="a long text\n")
-    prompts = [request.json["messages"][0]["content"] for request in scene.agent.requests]
+    asked = scene.agent.asked("/api/chat")
+    prompts = [request.json["messages"][0]["content"] for request in asked]
     assert prompts == ["a long text", "a long text\n\nshorten it"]
 
 
@@ -181,3 +184,54 @@ async def until(terminal: int, *wanted: str) -> None:
         seen += (await asyncio.to_thread(os.read, terminal, 4096)).decode()
         while left and left[0] in seen:
             seen = seen.partition(left.pop(0))[2]
+
+
+async def test_the_steps_of_an_agent_and_of_its_children_are_told_as_they_happen(
+    scene: Scene,
+) -> None:
+    """On stderr, so that the answer alone is what a pipe gets."""
+    ask = ToolCall("c1", "helper", {"task": "find the disks"})
+    look = Below(("machine",), "run_m", ToolCall("m1", "disks", {"at": "/"}))
+    seen = Below(("machine",), "run_m", ToolResult("m1", "disks", "40 GiB\nfree"))
+    deep = Below(("machine", "deep"), "run_d", Warning("it is late"))
+    told = [ask, look, seen, deep, ToolResult("c1", "helper", "room")]
+    scene.agent.on(TURNS, says(*told, Token("There is "), Token("room."), ended("")))
+    said = await scene.run("helper", "hi", "--verbose")
+    assert said.out == "There is room.\n"
+    assert said.err.splitlines()[:5] == [
+        "[calls helper: find the disks]",
+        '  machine [calls disks: {"at":"/"}]',
+        "  machine [disks: 40 GiB free]",
+        "    machine → deep [warning: it is late]",
+        "[helper: room]",
+    ]
+    assert "prompt eval count:    5 token(s)" in said.err
+    assert scene.agent.requests[-1].json == {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (says(Failure("child_lost", "helper went away", "agent", 502)), "helper went away"),
+        (says(Token("half")), "broke off"),
+        (says(b"garbage\n"), "is no agent of ATOLL"),
+        (whole({"detail": "the agent is stopping"}, "503 Service Unavailable"), "is stopping"),
+    ],
+)
+async def test_a_turn_that_fails_is_exit_1_and_says_why(
+    scene: Scene, reply: list[bytes], sentence: str
+) -> None:
+    scene.agent.on(TURNS, reply)
+    said = await scene.run("helper", "hi")
+    assert said.code == 1
+    assert sentence in said.err
+    assert "Traceback" not in said.err
+
+
+async def test_control_sequences_of_a_child_do_not_reach_the_terminal(scene: Scene) -> None:
+    evil = "\x1b]52;c;eA==\x07\x1b[2J\u202e"
+    told = Below((evil,), "r", ToolResult("c", evil, evil))
+    scene.agent.on(TURNS, says(told, ToolCall("c", evil, {evil: evil}), ended("")))
+    said = await scene.run("helper", "hi")
+    assert said.code == 0
+    assert not {"\x1b", "\u202e", "\x07"} & set(said.err + said.out)

@@ -21,10 +21,10 @@ from atoll.errors import AgentError, Busy
 from atoll.loop.opening import open_agent
 from atoll.ports import CodeHost, CodeOutcome, Outcome
 from atoll.wire.events import RunEnd, ToolResult
-from atoll.wire.messages import Call, Message, Options
+from atoll.wire.messages import Call, Message, Options, Usage
 from atoll.wire.turn import TurnRequest
 from tests.fakes.collect import told_by
-from tests.fakes.ports import FakeModel, FakeTools, text
+from tests.fakes.ports import USAGE, FakeModel, FakeTools, text
 from tests.fakes.sandbox import EchoHost, needs_sandbox
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +74,11 @@ class FakeEngine:
 
 
 def tools_over(engine: FakeEngine, rest: float = 60.0, most: int = 1000) -> CodeTools:
-    return CodeTools(engine, EchoHost, rest, most)
+    return CodeTools(engine, lambda _: EchoHost(), rest, most)
+
+
+def unspent(_usage: Usage) -> None:
+    """Nobody counts."""
 
 
 def code(source: object) -> Call:
@@ -83,7 +87,7 @@ def code(source: object) -> Call:
 
 async def told(engine: FakeEngine, call: Call, session: str = "", most: int = 1000) -> Outcome:
     tools = tools_over(engine, most=most)
-    async with tools.turn(FakeTools(weather="sunny"), session) as box:
+    async with tools.turn(FakeTools(weather="sunny"), session, unspent) as box:
         outcome = await box.call(call)
     await tools.close()
     return outcome
@@ -118,7 +122,7 @@ async def test_wrong_arguments_are_told_and_open_nothing(arguments: dict[str, ob
 
 async def test_the_agents_other_tools_are_beside_it() -> None:
     tools = tools_over(FakeEngine())
-    async with tools.turn(FakeTools(weather="sunny"), "") as box:
+    async with tools.turn(FakeTools(weather="sunny"), "", unspent) as box:
         assert [spec.name for spec in box.specs] == ["weather", NAME]
         assert "It is a fake." in box.specs[-1].description
         assert await box.call(Call("c", "weather", {})) == Outcome("sunny")
@@ -129,7 +133,7 @@ async def test_without_a_session_a_namespace_lasts_for_the_turn() -> None:
     engine = FakeEngine()
     tools = tools_over(engine)
     for _ in range(2):
-        async with tools.turn(FakeTools(), "") as box:
+        async with tools.turn(FakeTools(), "", unspent) as box:
             await asyncio.gather(box.call(code("1")), box.call(code("2")))
     async with asyncio.timeout(5):
         for space in engine.spaces:
@@ -142,7 +146,7 @@ async def test_turns_of_one_session_share_a_namespace_and_others_do_not() -> Non
     engine = FakeEngine()
     tools = tools_over(engine)
     for session in ("a", "b", "a"):
-        async with tools.turn(FakeTools(), session) as box:
+        async with tools.turn(FakeTools(), session, unspent) as box:
             await box.call(code(session))
     assert [space.ran for space in engine.spaces] == [["a", "a"], ["b"]]
     await tools.close()
@@ -153,11 +157,11 @@ async def test_turns_of_one_session_share_a_namespace_and_others_do_not() -> Non
 async def test_a_session_at_rest_loses_its_namespace_after_the_time() -> None:
     engine = FakeEngine()
     tools = tools_over(engine, rest=0.01)
-    async with tools.turn(FakeTools(), "a") as box:
+    async with tools.turn(FakeTools(), "a", unspent) as box:
         await box.call(code("1"))
     async with asyncio.timeout(5):
         await engine.spaces[0].closed.wait()
-    async with tools.turn(FakeTools(), "a") as box:
+    async with tools.turn(FakeTools(), "a", unspent) as box:
         await box.call(code("2"))
     assert len(engine.spaces) == 2
     await tools.close()
@@ -167,7 +171,7 @@ async def test_of_too_many_namespaces_the_one_that_rests_longest_goes() -> None:
     engine = FakeEngine()
     tools = tools_over(engine)
     for number in range(MOST_KEPT + 1):
-        async with tools.turn(FakeTools(), f"s{number}") as box:
+        async with tools.turn(FakeTools(), f"s{number}", unspent) as box:
             await box.call(code("1"))
     async with asyncio.timeout(5):
         await engine.spaces[0].closed.wait()
@@ -179,7 +183,7 @@ async def test_a_sandbox_that_cannot_be_opened_is_told_and_tried_again() -> None
     engine = FakeEngine()
     engine.refuses = 1
     tools = tools_over(engine)
-    async with tools.turn(FakeTools(), "a") as box:
+    async with tools.turn(FakeTools(), "a", unspent) as box:
         refused = await box.call(code("1"))
         assert refused == Outcome("execute_code failed: no more of them", failed=True)
         assert await box.call(code("1")) == Outcome("1")
@@ -188,8 +192,10 @@ async def test_a_sandbox_that_cannot_be_opened_is_told_and_tried_again() -> None
 
 async def test_the_model_is_asked_with_the_prompt_alone_up_to_the_budget() -> None:
     model = FakeModel(text("o", "ne"), text("two"))
-    host = ModelHost(model, Options(temperature=0.5), 2)
+    spent: list[Usage] = []
+    host = ModelHost(model, Options(temperature=0.5), 2, spent.append)
     assert await host.ask(["a", "b"]) == ["one", "two"]
+    assert spent == [USAGE, USAGE], "what they cost counts for the turn"
     assert [request.messages for request in model.requests] == [
         (Message(role="user", content="a"),),
         (Message(role="user", content="b"),),
@@ -286,6 +292,7 @@ async def test_an_agent_solves_a_task_with_code_and_submits_the_answer(tmp_path:
     ]
     assert isinstance(events[-1], RunEnd)
     assert events[-1].answer == "42 it is"
+    assert events[-1].usage.completion_tokens == 3, "two calls of its own, and one from inside"
     assert said == ["back end: scripted scripted (named in the manifest)"]
 
 

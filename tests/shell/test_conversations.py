@@ -117,6 +117,22 @@ async def test_the_end_of_a_session_ends_all_its_turns_and_nobody_elses(
     assert not await agent.conversations.end("s")
 
 
+async def test_turns_that_are_over_do_not_fill_the_memory(
+    agent: Agent, model: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest are forgotten before their minute is over; the newest is kept, however long."""
+    monkeypatch.setattr("atoll.loop.conversations.KEPT_EVENTS", 12)
+    for number in range(4):  # of 5 events each
+        live = agent.conversations.begin(Asked(message="x", session_id=f"s{number}"))
+        await until(lambda number=number: len(model.gates) == number + 1)
+        model.gates[-1].set()
+        await live.ended()
+    assert len(live.events) == 5
+    kept = [agent.conversations.latest(f"s{number}") is not None for number in range(4)]
+    await until(lambda: agent.conversations.latest("s1") is None)
+    assert kept == [False, False, True, True]
+
+
 async def test_a_turn_that_has_told_its_end_tells_no_other() -> None:
     """Whoever cancels it while it still tidies up does not take back what was acknowledged."""
 

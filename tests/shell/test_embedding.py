@@ -14,12 +14,13 @@ from atoll.adapters.scripted import ScriptedModel
 from atoll.errors import (
     Busy,
     ClientError,
+    NoEmbeddings,
     UpstreamError,
     UpstreamGarbage,
     UpstreamRefused,
     UpstreamTimeout,
 )
-from atoll.ports import EmbedRequest, Model, NoEmbeddings
+from atoll.ports import EmbedRequest, Model
 from atoll.wire.messages import Options
 from tests.fakes.upstream import HANG, Act, Upstream, head, whole
 

@@ -16,8 +16,8 @@ from atoll.adapters.host import OwnHost, SupervisedHost, host_socket, is_served
 from atoll.adapters.local import LocalModel, host_peer
 from atoll.adapters.peer import Peer
 from atoll.config.places import places_of
-from atoll.errors import ConfigError, UpstreamError, UpstreamRefused
-from atoll.ports import EmbedRequest, ModelRequest, NoEmbeddings, TextDelta
+from atoll.errors import ConfigError, NoEmbeddings, UpstreamError, UpstreamRefused
+from atoll.ports import EmbedRequest, ModelRequest, TextDelta
 from atoll.wire.messages import Call, Message, Options
 from tests.fakes.collect import ask, collect, done_of, text_of
 from tests.fakes.gguf import TOOL_TEMPLATE, make_gguf

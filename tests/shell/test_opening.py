@@ -39,9 +39,9 @@ async def test_the_back_end_is_told_with_the_reason(tmp_path: Path) -> None:
 
 
 async def test_nothing_of_a_manifest_is_silently_ignored(tmp_path: Path) -> None:
-    manifest = DEMO + "[budget]\ntokens_per_session = 3\n"
+    manifest = DEMO + "[resources]\ntimeout = 9\n"
     _, said = await opened(tmp_path, manifest)
-    assert any("budget" in sentence for sentence in said)
+    assert any("resources.timeout" in sentence for sentence in said)
 
 
 async def test_an_mcp_json_beside_the_manifest_is_read_and_told(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from atoll.adapters.session_store import MAX_SESSION_BYTES, MAX_SESSIONS, SqliteSessions
 from atoll.errors import AgentError, TooLarge
+from atoll.wire.memory import Memory, Summary
 from atoll.wire.messages import Call, Message
 from tests.fakes.ports import FakeClock
 
@@ -84,16 +86,24 @@ async def test_what_was_saved_survives_kill_9(tmp_path: Path) -> None:
     code = (
         "import asyncio, os, pathlib, signal, sys\n"
         "from atoll.adapters.session_store import SqliteSessions\n"
+        "from atoll.wire.memory import Memory, Summary\n"
         "from atoll.wire.messages import Message\n"
         "from tests.fakes.ports import FakeClock\n"
         "s = SqliteSessions(pathlib.Path(sys.argv[1]), 60.0, FakeClock())\n"
-        "asyncio.run(s.save('a', (Message(role='user', content='kept'),)))\n"
+        "memory = Memory(messages=(Message(role='user', content='kept'),))\n"
+        "asyncio.run(s.keep('a', memory))\n"
+        "memory = Memory(summary=Summary(text='short', covers=1), tokens=9)\n"
+        "asyncio.run(s.note('a', memory))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     path = tmp_path / "agents" / "otto.db"
     done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=30)
     assert done.returncode == -9
-    assert await store(tmp_path).load("a") == (Message(role="user", content="kept"),)
+    assert await store(tmp_path).recall("a") == Memory(
+        messages=(Message(role="user", content="kept"),),
+        summary=Summary(text="short", covers=1),
+        tokens=9,
+    )
 
 
 def rows(folder: Path) -> list[str]:
@@ -230,4 +240,86 @@ async def test_a_file_from_before_sessions_told_their_age_is_read_and_written(
     assert old is not None
     assert new is not None
     assert (old.created_at, old.messages, new.messages) == (old.used_at, 0, 2)
+    assert await sessions.recall("a") == Memory(messages=TALK)
     sessions.close()
+
+
+MEMORY = Memory(messages=TALK, summary=Summary(text="hé", covers=1, tried=2), tokens=7)
+
+
+async def test_summary_and_tokens_come_back_with_the_messages(tmp_path: Path) -> None:
+    sessions = store(tmp_path)
+    await sessions.keep("a", MEMORY)
+    sessions.close()
+    again = store(tmp_path)
+    assert await again.recall("a") == MEMORY
+    assert await again.recall("b") is None
+    info = await again.about("a")
+    assert info is not None
+    assert (info.messages, info.tokens) == (2, 7)
+
+
+async def test_a_note_changes_what_stands_beside_and_makes_nothing_live_longer(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    sessions = store(tmp_path, clock)
+    await sessions.note("a", MEMORY)
+    assert await sessions.recall("a") is None, "there is no session to note it for"
+    await sessions.save("a", TALK)
+    clock.epoch += 59
+    noted = msgspec.structs.replace(MEMORY, messages=())
+    await sessions.note("a", noted)
+    assert await sessions.recall("a") == MEMORY
+    clock.epoch += 2
+    await sessions.note("a", MEMORY)
+    assert await sessions.recall("a") is None
+
+
+async def test_a_session_leaves_nothing_to_the_next_one_of_its_name(tmp_path: Path) -> None:
+    """It has expired, swept or not: neither its words nor its age nor its tokens go on."""
+    clock = FakeClock()
+    sessions = store(tmp_path, clock)
+    await sessions.keep("a", MEMORY)
+    clock.epoch += 60
+    await sessions.save("a", TALK)
+    assert await sessions.recall("a") == Memory(messages=TALK)
+    info = await sessions.about("a")
+    assert info is not None
+    assert info.created_at == info.used_at == clock.epoch
+
+
+async def test_expiry_is_exact_to_the_moment_for_every_question(tmp_path: Path) -> None:
+    """With a clock that is held: the last moment of its life, and the first one after it."""
+    clock = FakeClock()
+    clock.epoch = 1_800_000_000.0
+    sessions = store(tmp_path, clock)
+    await sessions.save("a", TALK)
+    clock.epoch = 1_800_000_059.999
+    assert await sessions.recall("a") is not None
+    assert await sessions.about("a") is not None
+    assert (len(await sessions.listed()), await sessions.count()) == (1, 1)
+    assert await sessions.cleanup() == 0
+    clock.epoch = 1_800_000_060.0
+    assert await sessions.recall("a") is None
+    assert await sessions.about("a") is None
+    assert (await sessions.listed(), await sessions.count()) == ((), 0)
+    assert not await sessions.delete("a")
+    assert await sessions.cleanup() == 1
+
+
+async def test_what_stands_for_one_answer_goes_before_any_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of /api/generate, whose every answer is kept, does not push sessions out."""
+    monkeypatch.setattr("atoll.adapters.session_store.MAX_SESSIONS", 3)
+    clock = FakeClock()
+    sessions = store(tmp_path, clock)
+    for name in ("a", "context-1", "b", "context-2", "context-3"):
+        clock.epoch += 1
+        await sessions.save(name, TALK)
+    assert rows(tmp_path) == ["a", "b", "context-3"]
+    await sessions.save("c", TALK)
+    assert rows(tmp_path) == ["a", "b", "c"]
+    await sessions.save("context-4", TALK)
+    assert rows(tmp_path) == ["b", "c", "context-4"]

@@ -47,6 +47,14 @@ def test_a_short_chaos_leaves_nothing_refused_orphaned_or_doubled() -> None:
 
 
 @pytest.mark.timeout(180)
+def test_twenty_kills_lose_no_acknowledged_message_and_tell_no_event_twice() -> None:
+    """The thousand of the issue are for people: the same code, some minutes."""
+    done = run("benchmarks.sessions", "--kills", "20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "everything held" in done.stdout
+
+
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("module", "words", "rows"),
     [
@@ -65,6 +73,17 @@ def test_a_short_chaos_leaves_nothing_refused_orphaned_or_doubled() -> None:
             ("--requests", "5", "--agents", "3"),
             ("what the gateway adds", "`/api/tags` and 3 x `/api/show`, warm"),
         ),
+        (
+            "benchmarks.sessions",
+            ("--sessions", "20", "--turns", "5"),
+            (
+                "20 sessions and 5 turns at once, most RSS",
+                "a turn of 1 step: a step, first of its session",
+                "a turn of 1 step: a step, in a session of 200 messages",
+                "a turn of 10 steps: a step, first of its session",
+                "a turn of 10 steps: a step, in a session of 200 messages",
+            ),
+        ),
     ],
 )
 def test_the_benchmarks_of_speed_measure_what_they_have_goals_for(
@@ -78,3 +97,11 @@ def test_the_benchmarks_of_speed_measure_what_they_have_goals_for(
     for row, line in zip(rows, judged, strict=True):
         assert line.startswith(f"| {row}")
     assert (done.returncode == 1) == any("**no**" in line for line in judged)
+
+
+def test_the_benchmark_of_cancel_tells_when_the_client_and_the_model_heard_of_it() -> None:
+    done = run("benchmarks.cancel", "--cancels", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert list(figures) == [f"{what}, {n} beside" for n in (0, 20) for what in ("told", "stopped")]
+    assert all(0 < figure["p50"] <= figure["max"] for figure in figures.values())

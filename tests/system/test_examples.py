@@ -39,6 +39,19 @@ system = "You report facts"
 text = "That is what there is."
 
 [[turn]]
+system = "You lead a team"
+[[turn.call]]
+name = "machine"
+arguments = { task = "How much memory is there?" }
+[[turn.call]]
+name = "librarian"
+arguments = { task = "What happens when an agent crashes?" }
+
+[[turn]]
+system = "You lead a team"
+text = "The machine has enough, says machine; crashes are mended, says librarian."
+
+[[turn]]
 system = "a library of texts"
 [[turn.call]]
 name = "search"
@@ -138,6 +151,26 @@ def test_the_librarian_searches_and_cites_the_passage(fleet: Fleet) -> None:
     assert tool == "search"
     assert told.startswith("[crashes.md, passage 1]\n# What happens when an agent crashes")
     assert "[crashes.md, passage 1]" in str(events[-1][1]["answer"])
+
+
+def test_the_coordinator_has_its_children_do_the_work_and_shows_it(fleet: Fleet) -> None:
+    events = fleet.events("coordinator", "Tell me of the memory and of crashes.")
+    done = [(data.get("path"), data["tool_name"]) for kind, data in events if kind == "tool_result"]
+    assert done[-2:] == [(None, "machine"), (None, "librarian")]
+    assert sorted(done[:2], key=str) == [
+        (["coordinator", "librarian"], "search"),
+        (["coordinator", "machine"], "memory"),
+    ]
+    assert "says librarian" in str(events[-1][1]["answer"])
+
+
+def test_atoll_run_shows_the_delegation_as_it_happens(fleet: Fleet) -> None:
+    said = fleet.run("run", "coordinator", "Tell me of the memory and of crashes.")
+    lines = said.stderr.splitlines()
+    assert said.stdout.startswith("The machine has enough")
+    assert lines[0] == "[calls machine: How much memory is there?]"
+    assert "  machine [calls memory]" in lines
+    assert any(line.startswith("  librarian [search: [crashes.md, passage 1]") for line in lines)
 
 
 @needs_sandbox

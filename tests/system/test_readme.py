@@ -1,4 +1,4 @@
-"""README.md and docs/operations.md are true: every command in them runs, in order, as it stands.
+"""README.md and the pages of operators in docs are true: every command in them runs, in order.
 
 In a copy of the checkout, on ports and a state directory of the test's own,
 and on the rule-based `demo` back end: no test may reach for the network, and
@@ -23,6 +23,7 @@ README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = BLOCK.findall(README)
 OPERATIONS = BLOCK.findall((ROOT / "docs/operations.md").read_text())
+CHILDREN = BLOCK.findall((ROOT / "docs/children.md").read_text())
 LONG_RUNNING = ("make up", "-m atoll --server")
 COPIED = ("Makefile", "pyproject.toml", "requirements", "scripts", "atoll_agents", "README.md")
 
@@ -113,7 +114,7 @@ def python(daemon: Daemon, text: str) -> str:
 
 
 @pytest.mark.timeout(180)
-def test_every_command_of_the_readme_and_the_operators_page_runs(
+def test_every_command_of_the_readme_and_of_the_operators_pages_runs(
     clone: Daemon,
 ) -> None:
     if shutil.which("curl") is None:
@@ -130,7 +131,7 @@ def test_every_command_of_the_readme_and_the_operators_page_runs(
                 said.append(python(clone, text))
             elif not text.startswith(LONG_RUNNING) and not any(x in text for x in LONG_RUNNING):
                 said.append(sh(clone, text))
-        for kind, text in OPERATIONS:
+        for kind, text in OPERATIONS + [block for block in CHILDREN if block[0] != "text"]:
             said.append(sh(clone, text) if kind == "sh" else checked(clone, text))
     assert all(said), "each of them says something"
     assert '"done":true' in said[0]

@@ -14,6 +14,7 @@ from atoll.adapters.demo_tools import call_for
 from atoll.adapters.ids import new_call_id
 from atoll.adapters.instance import instance_of
 from atoll.adapters.stopwatch import Stopwatch, length_of
+from atoll.errors import NoEmbeddings
 from atoll.ports import (
     CallsDelta,
     Chunk,
@@ -23,7 +24,6 @@ from atoll.ports import (
     EmbedRequest,
     ModelInfo,
     ModelRequest,
-    NoEmbeddings,
     TextDelta,
 )
 from atoll.wire.messages import Message, Usage

@@ -7,8 +7,8 @@ from atoll.adapters.lenient_json import decoded
 from atoll.adapters.peer import UpstreamStatus
 from atoll.adapters.stopwatch import tokens_in
 from atoll.adapters.upstream import Upstream
-from atoll.errors import ClientError, UpstreamGarbage
-from atoll.ports import Embedded, EmbedRequest, NoEmbeddings
+from atoll.errors import ClientError, NoEmbeddings, UpstreamGarbage
+from atoll.ports import Embedded, EmbedRequest
 
 MOST_VECTORS = 64 * 1024 * 1024
 """Bytes of an answer: some 3,000 vectors of 1,024 numbers."""

@@ -15,17 +15,8 @@ from atoll.adapters.openai import OpenAIModel
 from atoll.adapters.peer import Peer, UpstreamStatus
 from atoll.adapters.slots import slots_of
 from atoll.adapters.toolless import without_tool_roles
-from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused
-from atoll.ports import (
-    Chunk,
-    Clock,
-    Done,
-    Embedded,
-    EmbedRequest,
-    ModelInfo,
-    ModelRequest,
-    NoEmbeddings,
-)
+from atoll.errors import NoEmbeddings, UpstreamError, UpstreamGarbage, UpstreamRefused
+from atoll.ports import Chunk, Clock, Done, Embedded, EmbedRequest, ModelInfo, ModelRequest
 
 __all__ = ["LocalModel", "host_peer", "host_socket"]
 

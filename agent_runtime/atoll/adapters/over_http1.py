@@ -7,10 +7,16 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from atoll.adapters.http1 import IDLE, Answer, Headers, Place, Pool, Unreachable
-from atoll.adapters.http1_connection import Broken, Silent
+from atoll.adapters.http1_connection import Broken, Lost, Silent
 from atoll.adapters.peer import MOST_REFUSAL, Peer, refusal
 from atoll.config.loopback import is_loopback
-from atoll.errors import UpstreamError, UpstreamGarbage, UpstreamRefused, UpstreamTimeout
+from atoll.errors import (
+    UpstreamError,
+    UpstreamGarbage,
+    UpstreamLost,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 
 CONNECT_TIMEOUT = 5.0
 _PROXIES = ("http_proxy", "all_proxy")
@@ -42,12 +48,13 @@ class OverHttp1:
         self._headers = _headers(peer)
 
     async def pieces(
-        self, method: str, path: str, body: bytes | None
+        self, method: str, path: str, body: bytes | None, headers: Headers = ()
     ) -> AsyncGenerator[bytes, None]:
         """The body of the answer as it comes; raises UpstreamError."""
         target, patience = self._base + path, self._peer.timeout
         try:
-            async with self._pool.ask(method, target, self._headers, body, patience) as answer:
+            asked = self._pool.ask(method, target, (*self._headers, *headers), body, patience)
+            async with asked as answer:
                 if answer.status >= 300:
                     said = await _said(answer)
                     raise refusal(self._peer, answer.status, said, _location(answer))
@@ -101,6 +108,8 @@ def _told(peer: Peer, error: Unreachable | Silent | Broken) -> UpstreamError:
                 f"{peer.where} said nothing for {peer.timeout:g} s; raise [llm] request_timeout"
                 " if the model is only slow"
             )
+        case Lost():
+            return UpstreamLost(f"the answer of {peer.where} broke off: {error}")
         case Broken():
             return UpstreamGarbage(f"the answer of {peer.where} broke off: {error}")
         case _:

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from atoll.adapters.http1 import IDLE
+from atoll.adapters.http1 import IDLE, Headers
 from atoll.adapters.lean_httpx import httpx
 from atoll.adapters.peer import MOST_REFUSAL, Peer, UpstreamStatus, refusal
 from atoll.config.loopback import is_loopback
-from atoll.errors import UpstreamGarbage, UpstreamRefused, UpstreamTimeout
+from atoll.errors import UpstreamGarbage, UpstreamLost, UpstreamRefused, UpstreamTimeout
 
 CONNECT_TIMEOUT = 5.0
 
@@ -22,14 +22,18 @@ class OverHttpx:
         self._client: httpx.AsyncClient | None = None
 
     async def pieces(
-        self, method: str, path: str, body: bytes | None
+        self, method: str, path: str, body: bytes | None, headers: Headers = ()
     ) -> AsyncGenerator[bytes, None]:
         """The body of the answer as it comes; raises UpstreamError."""
         client = self._client = self._client or _client(self._peer)
         limits = _timeouts(self._peer.timeout)
         with _told(self._peer):
             async with client.stream(
-                method, self._peer.url + path, content=body, timeout=limits
+                method,
+                self._peer.url + path,
+                content=body,
+                timeout=limits,
+                headers=list(headers),
             ) as response:
                 if response.status_code >= httpx.codes.MULTIPLE_CHOICES:
                     raise await _refusal(self._peer, response)
@@ -92,6 +96,8 @@ def _told(peer: Peer) -> Generator[None]:
         raise UpstreamRefused(text) from None
     except httpx.InvalidURL as error:
         raise UpstreamRefused(f"{peer.where} is no address: {error}; {peer.remedy}") from None
+    except (httpx.ReadError, httpx.RemoteProtocolError) as error:
+        raise UpstreamLost(f"the answer of {peer.where} broke off: {error}") from None
     except (httpx.HTTPError, httpx.StreamError) as error:
         text = str(error) or type(error).__name__
         raise UpstreamGarbage(f"the answer of {peer.where} broke off: {text}") from None

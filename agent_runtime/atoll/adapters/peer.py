@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from atoll.adapters.http1 import Headers
 from atoll.adapters.words import words_of
 from atoll.errors import UpstreamError
 
@@ -46,11 +47,13 @@ class UpstreamStatus(UpstreamError):
 class Transport(Protocol):
     """Carries requests to one Peer over a pool of connections; made cheaply."""
 
-    def pieces(self, method: str, path: str, body: bytes | None) -> AsyncGenerator[bytes, None]:
+    def pieces(
+        self, method: str, path: str, body: bytes | None, headers: Headers = ()
+    ) -> AsyncGenerator[bytes, None]:
         """The body of the answer as it comes; raises UpstreamError.
 
-        Closing the generator closes the connection, by which the server knows
-        that nobody wants the rest.
+        `headers` are this request's own. Closing the generator closes the connection,
+        by which the server knows that nobody wants the rest.
         """
         ...
 

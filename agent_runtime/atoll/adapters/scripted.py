@@ -10,7 +10,7 @@ from atoll.adapters.invented import VECTOR, invented_logprobs, vector_of
 from atoll.adapters.logprobs import wanted_by
 from atoll.adapters.script import ALWAYS, Conditions, Script, Turn, load_script
 from atoll.adapters.stopwatch import Stopwatch, length_of
-from atoll.errors import ClientError, UpstreamError
+from atoll.errors import ClientError, NoEmbeddings, UpstreamError
 from atoll.ports import (
     CallsDelta,
     Chunk,
@@ -20,7 +20,6 @@ from atoll.ports import (
     EmbedRequest,
     ModelInfo,
     ModelRequest,
-    NoEmbeddings,
     TextDelta,
     ThinkingDelta,
 )

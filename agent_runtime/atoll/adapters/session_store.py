@@ -20,10 +20,11 @@ import msgspec
 
 from atoll.errors import AgentError, TooLarge
 from atoll.ports import Clock, SessionInfo
+from atoll.wire.memory import ONE_ANSWER, Memory, Summary
 from atoll.wire.messages import Message
 
 MAX_SESSIONS = 1000
-"""The longest unused go first when there are more (FR-S008)."""
+"""When there are more, those of one answer go first, then the longest unused (FR-S008)."""
 MAX_SESSION_BYTES = 1024 * 1024
 """Bytes of one stored conversation; a longer one is not kept."""
 MAX_BYTES = 64 * 1024 * 1024
@@ -37,24 +38,43 @@ create table if not exists session (
     used_at real not null,
     messages blob not null,
     created_at real not null default 0,
-    length integer not null default 0
+    length integer not null default 0,
+    summary text not null default '',
+    covers integer not null default 0,
+    tried integer not null default 0,
+    tokens integer not null default 0
 ) without rowid;
 create index if not exists session_used_at on session (used_at);
 """
-_LATER = {"created_at": "real not null default 0", "length": "integer not null default 0"}
-"""Columns that the first files did not have; `length` counts messages."""
+_LATER = {
+    "created_at": "real not null default 0",
+    "length": "integer not null default 0",
+    "summary": "text not null default ''",
+    "covers": "integer not null default 0",
+    "tried": "integer not null default 0",
+    "tokens": "integer not null default 0",
+}
+"""Columns that the first files did not have; `length` counts messages, `covers` the summed up."""
 _STORE = """
-insert into session (id, used_at, messages, created_at, length) values (?1, ?2, ?3, ?2, ?4)
-on conflict (id) do update set used_at = ?2, messages = ?3, length = ?4
+insert into session (id, used_at, messages, created_at, length, summary, covers, tried, tokens)
+values (?1, ?2, ?3, ?2, ?4, ?5, ?6, ?7, ?8)
+on conflict (id) do update set used_at = ?2, messages = ?3, length = ?4,
+    summary = ?5, covers = ?6, tried = ?7, tokens = ?8
 """
-_ABOUT = "select id, created_at, used_at, length from session where used_at > ?"
+_NOTE = """
+update session set summary = ?, covers = ?, tried = ?, tokens = ? where id = ? and used_at > ?
+"""
+_RECALL = """
+select messages, summary, covers, tried, tokens from session where id = ? and used_at > ?
+"""
+_ABOUT = "select id, created_at, used_at, length, tokens from session where used_at > ?"
 _SHRINK = """
 delete from session where id in (
     select id from (
         select id, row_number() over oldest_last as place,
             sum(length(messages)) over oldest_last as bytes
         from session
-        window oldest_last as (order by id = ? desc, used_at desc, id)
+        window oldest_last as (order by id = ? desc, id glob ?, used_at desc, id)
     ) where place > ? or bytes > ?
 )
 """
@@ -93,17 +113,30 @@ class SqliteSessions:
 
     async def load(self, session_id: str) -> tuple[Message, ...] | None:
         """The messages of a live session, or None; reading does not extend its life."""
-        query = "select messages from session where id = ? and used_at > ?"
-        found = (session_id, self._expired_before())
-        row = await self._run_if_kept(lambda db: db.execute(query, found).fetchone())
-        return None if row is None else _DECODER.decode(row[0])
+        memory = await self.recall(session_id)
+        return None if memory is None else memory.messages
 
     async def save(self, session_id: str, messages: Sequence[Message]) -> None:
-        """Store the whole conversation; on disk when this returns. TooLarge when it is too long."""
-        encoded = _ENCODER.encode(tuple(messages))
+        """Keep a conversation of which nothing but the messages is to be remembered."""
+        await self.keep(session_id, Memory(messages=tuple(messages)))
+
+    async def recall(self, session_id: str) -> Memory | None:
+        """All that is remembered of a live session, or None."""
+        found = (session_id, self._expired_before())
+        row = await self._run_if_kept(lambda db: db.execute(_RECALL, found).fetchone())
+        return None if row is None else _memory(row)
+
+    async def keep(self, session_id: str, memory: Memory) -> None:
+        """Store it all; on disk when this returns. TooLarge when it is too long."""
+        encoded = _ENCODER.encode(memory.messages)
         if len(encoded) > MAX_SESSION_BYTES:
             raise TooLarge(f"a conversation over {MAX_SESSION_BYTES} bytes is not kept")
-        await self._run(lambda db: self._store(db, session_id, encoded, len(messages)))
+        await self._run(lambda db: self._store(db, session_id, encoded, memory))
+
+    async def note(self, session_id: str, memory: Memory) -> None:
+        """Store its summary and its tokens in one write, where it is still alive."""
+        noted = (*_beside(memory), session_id, self._expired_before())
+        await self._run_if_kept(lambda db: db.execute(_NOTE, noted))
 
     async def about(self, session_id: str) -> SessionInfo | None:
         """What is known of a live session, or None."""
@@ -179,12 +212,15 @@ class SqliteSessions:
         if self._db is not None:
             self._db.close()
 
-    def _store(self, db: sqlite3.Connection, session_id: str, encoded: bytes, length: int) -> None:
+    def _store(
+        self, db: sqlite3.Connection, session_id: str, encoded: bytes, memory: Memory
+    ) -> None:
+        row = (session_id, self._clock.now(), encoded, len(memory.messages), *_beside(memory))
         db.execute("begin immediate")
         with db:  # commits, or takes it all back
-            db.execute(_STORE, (session_id, self._clock.now(), encoded, length))
-            self._sweep(db)
-            db.execute(_SHRINK, (session_id, MAX_SESSIONS, MAX_BYTES))
+            self._sweep(db)  # first: a session that has expired leaves nothing to a new one
+            db.execute(_STORE, row)
+            db.execute(_SHRINK, (session_id, f"{ONE_ANSWER}*", MAX_SESSIONS, MAX_BYTES))
 
     def _sweep(self, db: sqlite3.Connection) -> int:
         query = "delete from session where used_at <= ?"
@@ -219,10 +255,24 @@ def _missing(db: sqlite3.Connection) -> set[str]:
     return _LATER.keys() - there
 
 
-def _info(row: tuple[str, float, float, int]) -> SessionInfo:
-    session_id, created_at, used_at, length = row
+def _info(row: tuple[str, float, float, int, int]) -> SessionInfo:
+    session_id, created_at, used_at, length, tokens = row
     made = created_at or used_at  # of a file from before there was the column
-    return SessionInfo(id=session_id, created_at=made, used_at=used_at, messages=length)
+    return SessionInfo(
+        id=session_id, created_at=made, used_at=used_at, messages=length, tokens=tokens
+    )
+
+
+def _memory(row: tuple[bytes, str, int, int, int]) -> Memory:
+    messages, text, covers, tried, tokens = row
+    summary = Summary(text=text, covers=covers, tried=tried)
+    return Memory(messages=_DECODER.decode(messages), summary=summary, tokens=tokens)
+
+
+def _beside(memory: Memory) -> tuple[str, int, int, int]:
+    """What is stored of it beside the messages."""
+    summary = memory.summary
+    return summary.text, summary.covers, summary.tried, memory.tokens
 
 
 def _unless_busy(work: Callable[[], object]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
+from atoll.adapters.http1 import Headers
 from atoll.adapters.lines import MAX_LINE, LineSplitter
 from atoll.adapters.over_http1 import OverHttp1, goes_over_http1
 from atoll.adapters.over_httpx import OverHttpx
@@ -68,7 +69,9 @@ class Upstream:
                     raise UpstreamGarbage(f"{self.peer.where} answered more than {most} bytes")
         return bytes(whole)
 
-    async def lines(self, path: str, body: bytes) -> AsyncGenerator[bytes, None]:
+    async def lines(
+        self, path: str, body: bytes, headers: Headers = ()
+    ) -> AsyncGenerator[bytes, None]:
         """The lines of a streamed answer, without their LF; raises UpstreamError.
 
         Closing the generator closes the connection, by which the server knows
@@ -76,7 +79,7 @@ class Upstream:
         """
         splitter = LineSplitter()
         try:
-            async with aclosing(self._pieces("POST", path, body)) as pieces:
+            async with aclosing(self._pieces("POST", path, body, headers)) as pieces:
                 async for data in pieces:
                     for line in splitter.feed(data):
                         yield line
@@ -91,10 +94,12 @@ class Upstream:
         if transport:
             await transport.close()
 
-    def _pieces(self, method: str, path: str, body: bytes | None) -> AsyncGenerator[bytes, None]:
+    def _pieces(
+        self, method: str, path: str, body: bytes | None, headers: Headers = ()
+    ) -> AsyncGenerator[bytes, None]:
         if self._transport is None:
             self._transport = transport_to(self.peer)
-        return self._transport.pieces(method, path, body)
+        return self._transport.pieces(method, path, body, headers)
 
 
 def transport_to(peer: Peer) -> Transport:

@@ -25,3 +25,9 @@ def is_loopback(host: str) -> bool:
 def authority(host: str, port: int) -> str:
     """`host:port` as it stands in a URL; an IPv6 address goes into brackets (RFC 3986 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def url_of(host: str, port: int) -> str:
+    """Where a server that is bound to `host` can be reached from here."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  not a bind
+    return f"http://{authority(reachable, port)}"

@@ -116,6 +116,7 @@ class Session(Table, frozen=True):
 
     timeout_minutes: Positive = 30.0
     concurrency: Literal["enqueue", "reject", "interrupt"] = "enqueue"
+    compaction: Literal["summary", "window"] = "summary"
 
 
 class Budget(Table, frozen=True):

@@ -6,7 +6,7 @@ from atoll.config.manifest import Manifest
 
 Value = str | float | bool | None
 
-_TABLES = ("sub_agents", "dependencies")
+_TABLES = ("dependencies",)
 _LATER = "is set; this release does not act on it yet"
 
 
@@ -27,8 +27,12 @@ def pending(loaded: Loaded) -> tuple[str, ...]:
 def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     """Keys that wait for a later release: their value, and the value that holds today."""
     resources, deployment = manifest.resources, manifest.deployment
-    return {
-        "budget.tokens_per_session": (manifest.budget.tokens_per_session, None),
+    children: dict[str, tuple[Value, Value]] = {}
+    for name, child in manifest.sub_agents.items():
+        children[f"sub_agents.{name}.service_name"] = (child.service_name, None)
+        children[f"sub_agents.{name}.discovery_endpoint"] = (child.discovery_endpoint, None)
+        children[f"sub_agents.{name}.mode"] = (child.mode, "local")
+    return children | {
         "io.hand_off": (manifest.io.hand_off, None),
         "resources.timeout": (resources.timeout, None),
         "deployment.engine": (deployment.engine, "local"),

@@ -44,6 +44,11 @@ class Places(Struct, frozen=True):
         return self.state / "token"
 
     @property
+    def delegation_key(self) -> Path:
+        """What the fleet's agents seal their calls with, mode 0600; it manages nothing."""
+        return self.state / "delegation.key"
+
+    @property
     def lock(self) -> Path:
         """Held by the running daemon; says who it is."""
         return self.runtime / "lock"

@@ -117,7 +117,16 @@ def _child(child: JsonObject, path: Path) -> Iterator[Fault]:
         message = f"needs exactly one of `url`, `agent`, `capability`; {has}"
         yield Fault(path=path, message=f"[{'.'.join(map(str, path))}] {message}", at_key=True)
     yield from _url(child, path, "url")
+    yield from _no_password(child, path)
     yield from _variable(child, path, "auth_token_env")
+
+
+def _no_password(child: JsonObject, path: Path) -> Iterator[Fault]:
+    """An address is told in events and results; a secret in it would be, too."""
+    url = child.get("url")
+    if isinstance(url, str) and not _url_fault(url) and "@" in urlsplit(url).netloc:
+        hint = "name the variable of a token with `auth_token_env`"
+        yield Fault(path=(*path, "url"), message="expected a URL without a password", hint=hint)
 
 
 def _url(table: JsonObject, path: Path, key: str) -> Iterator[Fault]:

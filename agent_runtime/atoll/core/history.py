@@ -1,9 +1,10 @@
 """How much of a conversation a model is shown. Pure.
 
 The rule: whole exchanges leave, the oldest first, until the rest fits into three
-quarters of the model's context. An exchange is a user's message and all up to the
-next one. System messages and the last exchange always stay. Nothing is cut in two,
-and nobody is left to guess: who asks is told how many messages were left out.
+quarters of the model's context, less what the agent's own prompt and tools take. An
+exchange is a user's message and all up to the next one. System messages and the last
+exchange always stay. Nothing is cut in two, and nobody is left to guess: who asks is
+told how many messages were left out.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,17 @@ SHARE = 0.75
 """Of the context; the rest is for the answer, and for where the rule of thumb is wrong."""
 
 
-def fitted(messages: Sequence[Message], context: int) -> tuple[tuple[Message, ...], int]:
+def room_of(context: int, overhead: int = 0) -> int:
+    """Characters of a conversation that fit into so many tokens beside an overhead of characters.
+
+    The overhead is what else the model is told: its system prompt and its tools.
+    """
+    return int(context * CHARS_PER_TOKEN * SHARE) - overhead
+
+
+def fitted(
+    messages: Sequence[Message], context: int, overhead: int = 0
+) -> tuple[tuple[Message, ...], int]:
     """What to show of `messages` to a model of so many tokens, and how many are left out.
 
     A context of 0 is unknown: all are shown.
@@ -24,11 +35,11 @@ def fitted(messages: Sequence[Message], context: int) -> tuple[tuple[Message, ..
     if not context:
         return tuple(messages), 0
     fixed = [message for message in messages if message.role == "system"]
-    exchanges = _exchanges([message for message in messages if message.role != "system"])
-    room = int(context * CHARS_PER_TOKEN * SHARE) - _size(fixed)
+    exchanges = exchanges_of([message for message in messages if message.role != "system"])
+    room = room_of(context, overhead) - size_of(fixed)
     shown: list[list[Message]] = []
     for exchange in reversed(exchanges):
-        room -= _size(exchange)
+        room -= size_of(exchange)
         if room < 0 and shown:
             break
         shown.insert(0, exchange)
@@ -36,7 +47,8 @@ def fitted(messages: Sequence[Message], context: int) -> tuple[tuple[Message, ..
     return kept, len(messages) - len(kept)
 
 
-def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
+def exchanges_of(messages: Sequence[Message]) -> list[list[Message]]:
+    """The conversation in its exchanges, the oldest first."""
     found: list[list[Message]] = []
     for message in messages:
         if message.role == "user" or not found:
@@ -45,5 +57,6 @@ def _exchanges(messages: Sequence[Message]) -> list[list[Message]]:
     return found
 
 
-def _size(messages: Sequence[Message]) -> int:
+def size_of(messages: Sequence[Message]) -> int:
+    """Characters of what a model reads of them."""
     return sum(len(message.content) + len(message.thinking) for message in messages)

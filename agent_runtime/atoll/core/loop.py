@@ -9,15 +9,18 @@ A turn, numbered as in the code:
    plan, or a new one, which is announced and stands behind the conversation from then on.
 1. Without tools: ask once, the answer is the end.
 2. Tools and a model that calls them natively: ask with the tools.
-   2a. No call: that was the answer (with a `format`: ask again, held to it).
+   2a. No call: that was the answer (with a `format`: ask again, held to it). Nothing
+       at all after tools have run: ask for the answer, without tools.
    2b. Calls of the agent's own tools: run them, then 2 again. Calls of the
-       client's tools in the same reply are dropped; the model asks anew.
+       client's tools in the same reply are dropped; the model asks anew. So are
+       twins: the same call twice in one reply runs once.
        A tool that gives a final answer (SUBMIT in execute_code) ends the turn.
    2c. Calls of the client's tools only: hand them over, the turn ends.
 3. Tools and a model that has none: ask it to decide (schema-constrained).
    3a. It chose a tool: as 2b or 2c; results are put before the question.
    3b. It chose to answer, or repeats itself: ask for the answer, without tools.
-4. The steps are used up: one last answer without tools, unless the caller said no.
+4. The steps are used up, or the model repeats itself (`atoll.core.repetition`): one
+   last answer without tools, unless the caller said no.
 """
 
 from collections.abc import Sequence
@@ -28,10 +31,18 @@ from msgspec import Struct
 
 from atoll.core.decide import decide_messages, decide_schema, decided, informed, shortlist
 from atoll.core.lenient import calls_in_text
-from atoll.core.prompt import LAST_ANSWER, last_question, plan_messages, planned
+from atoll.core.prompt import (
+    LAST_ANSWER,
+    REPEATED_ANSWER,
+    last_question,
+    plan_messages,
+    planned,
+)
+from atoll.core.repetition import Progress, distinct, key_of, noted
 from atoll.wire.messages import Call, Format, Message, ToolSpec
 
 Purpose = Literal["plan", "answer", "decide", "last"]
+Limit = Literal["steps", "repeats"]
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -60,7 +71,9 @@ class State(Struct, frozen=True, kw_only=True):
     asked: Purpose = "answer"
     step_index: int = 0
     calls_made: tuple[Call, ...] = ()
-    exhausted: bool = False
+    progress: Progress = Progress()
+    ended_by: Limit | None = None
+    """Why the last answer was forced."""
     written: str = ""
     """The plan that holds."""
     planned_at: int = -1
@@ -127,11 +140,16 @@ class HandOver(Struct, frozen=True):
 
 
 class Finish(Struct, frozen=True):
-    """The turn is complete. `completed` is False when the steps ran out unanswered."""
+    """The turn is complete; `ended_by` tells the limit that the model did not end before."""
 
     answer: str
     reason: Literal["stop", "length"] = "stop"
-    completed: bool = True
+    ended_by: Limit | None = None
+
+    @property
+    def completed(self) -> bool:
+        """Whether the model ended the turn by itself."""
+        return self.ended_by is None
 
 
 Action = Ask | RunTools | Announce | HandOver | Finish
@@ -193,7 +211,7 @@ def _after_reply(state: State, reply: Replied) -> tuple[State, Action]:
         case "plan":
             return _after_plan(state, reply.text.strip())
         case "last":
-            return state, Finish(reply.text, reply.reason, completed=not state.exhausted)
+            return state, Finish(reply.text, reply.reason, state.ended_by)
         case "answer":
             return _after_native(state, reply)
         case "decide":
@@ -217,6 +235,8 @@ def _after_native(state: State, reply: Replied) -> tuple[State, Action]:
         return _on_calls(state, calls, text)
     if state.plan.tools and state.plan.format is not None:  # 2a, held to the format
         return _answer(state)
+    if state.calls_made and not reply.text.strip() and reply.reason == "stop":  # 2a
+        return _answer(state)
     return state, Finish(reply.text, reply.reason)  # 2a
 
 
@@ -229,7 +249,7 @@ def _after_decision(state: State, reply: Replied) -> tuple[State, Action]:
 
 def _on_calls(state: State, calls: tuple[Call, ...], text: str) -> tuple[State, Action]:
     client = {tool.name for tool in state.plan.client_tools}
-    own = tuple(call for call in calls if call.name not in client)
+    own = distinct(call for call in calls if call.name not in client)
     if not own:  # 2c
         return state, HandOver(calls, text)
     made = (*state.calls_made, *own)  # 2b
@@ -243,11 +263,19 @@ def _after_tools(state: State, ran: ToolsRan) -> tuple[State, Action]:
         return state, Finish(ran.final)
     messages = state.messages
     for call, result in zip(ran.calls, ran.results, strict=True):
-        messages = _with_result(state.plan.native, messages, call, result)
-    state = msgspec.structs.replace(state, messages=messages, step_index=state.step_index + 1)
-    if state.step_index < state.plan.max_steps:
-        return _next_ask(state)
-    return _out_of_steps(state)
+        told = noted(state.progress, call, result)
+        messages = _with_result(state.plan.native, messages, call, told)
+    state = msgspec.structs.replace(
+        state,
+        messages=messages,
+        step_index=state.step_index + 1,
+        progress=state.progress.after(ran.calls, ran.results),
+    )
+    if state.progress.is_stuck:
+        return _forced(state, "repeats")
+    if state.step_index >= state.plan.max_steps:
+        return _forced(state, "steps")
+    return _next_ask(state)
 
 
 def _with_result(
@@ -259,15 +287,13 @@ def _with_result(
     return (*messages, told)
 
 
-def _out_of_steps(state: State) -> tuple[State, Action]:
+def _forced(state: State, limit: Limit) -> tuple[State, Action]:
     if not state.plan.force_answer:  # 4
-        return state, Finish("", completed=False)
-    note = Message(role="system", content=LAST_ANSWER)
+        return state, Finish("", ended_by=limit)
+    note = Message(role="system", content=LAST_ANSWER if limit == "steps" else REPEATED_ANSWER)
     messages = (*state.messages, note)
-    return _answer(msgspec.structs.replace(state, messages=messages, exhausted=True))
+    return _answer(msgspec.structs.replace(state, messages=messages, ended_by=limit))
 
 
 def _repeats(state: State, call: Call) -> bool:
-    return any(
-        made.name == call.name and made.arguments == call.arguments for made in state.calls_made
-    )
+    return any(key_of(made) == key_of(call) for made in state.calls_made)

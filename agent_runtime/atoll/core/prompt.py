@@ -15,6 +15,10 @@ LAST_ANSWER = (
     "You have used all the steps of this turn. Do not call any tool. "
     "Answer now, as well as you can, with what you know."
 )
+REPEATED_ANSWER = (
+    "You have made the same calls again and again, and learned nothing new. Do not call any "
+    "tool. Answer now, as well as you can, with what you know."
+)
 
 
 PLAN = (

@@ -7,15 +7,18 @@ from litestar.exceptions import HTTPException
 from atoll.http.absent import ABSENT
 from atoll.http.access import give
 from atoll.http.anthropic.routes import messages
+from atoll.http.arrivals import Arrivals
 from atoll.http.asgi import AsgiApp
 from atoll.http.bearer import Bearer
 from atoll.http.direct import Direct
+from atoll.http.fleet_rlm.routes import FLEET_RLM
 from atoll.http.guard import Guard, GuardRules
 from atoll.http.heads import HeadAsGet
 from atoll.http.health import health, ready
 from atoll.http.kawai.routes import chat as kawai_chat
 from atoll.http.kawai.routes import stream
 from atoll.http.kawai.sessions import SESSIONS
+from atoll.http.native.routes import turns
 from atoll.http.ollama.embed import EMBED
 from atoll.http.ollama.library import LIBRARY
 from atoll.http.ollama.lists import ps, root, show, tags, version
@@ -23,6 +26,7 @@ from atoll.http.ollama.turns import chat, generate
 from atoll.http.openai.embeddings import embeddings
 from atoll.http.openai.legacy import text_completions
 from atoll.http.openai.routes import completions, model, models
+from atoll.http.reference.routes import REFERENCE
 from atoll.http.refusals import refusal_of
 from atoll.http.responses.routes import responses
 from atoll.http.sessions import cleanup, sessions
@@ -52,7 +56,7 @@ ANY_CONTENT_TYPE = (
 
 RAW = (
     *(chat, generate, embeddings, kawai_chat, stream),
-    *(completions, text_completions, responses, messages),
+    *(completions, text_completions, responses, messages, turns),
 )
 """The handlers that models are asked through."""
 
@@ -64,7 +68,8 @@ def agent_routes() -> Litestar:
     """
     return Litestar(
         [
-            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model, *SESSIONS),
+            *(root, version, tags, ps, show, *EMBED, *LIBRARY, models, model),
+            *(*SESSIONS, *FLEET_RLM, *REFERENCE),
             *(health, ready, sessions, cleanup, *ABSENT, *RAW),
         ],
         exception_handlers={HTTPException: _refused, Exception: _refused},
@@ -82,7 +87,7 @@ def guarded(
     With a `token`, requests must show it. `routes` are those that were made for it beforehand.
     """
     routes = routes or agent_routes()
-    give(routes, agent)
+    give(routes, agent, is_private=bool(token))
     server = agent.manifest.server
     rules = GuardRules(
         bind_host=bind_host,
@@ -92,7 +97,8 @@ def guarded(
         exempt_content_type=ANY_CONTENT_TYPE,
     )
     direct = Direct(routes, RAW)
-    app = HeadAsGet(direct, spared=lambda path: path == "/stream")  # its GET runs a turn
+    answering = HeadAsGet(direct, spared=lambda path: path == "/stream")  # its GET runs a turn
+    app = Arrivals(answering, agent.seal, agent.slug)
     # Inside the Guard: a browser's preflight carries no token.
     return ToldOfTheStop(Guard(Bearer(app, token) if token else app, rules))
 

@@ -13,6 +13,7 @@ from typing import Literal
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from atoll import __version__
 from atoll.errors import AtollError
@@ -46,6 +47,13 @@ class HealthAnswer(Struct, frozen=True):
     instance_id: str
 
 
+class ReadyAnswer(HealthAnswer, frozen=True):
+    """fleet-rlm's fields beside; its planner is the model, which every agent has."""
+
+    ready: bool
+    planner_configured: bool = True
+
+
 @get("/health")
 async def health(request: AnyRequest) -> HealthAnswer:
     """The process and its back end."""
@@ -53,10 +61,11 @@ async def health(request: AnyRequest) -> HealthAnswer:
 
 
 @get("/ready")
-async def ready(request: AnyRequest) -> Response[HealthAnswer]:
+async def ready(request: AnyRequest) -> Response[ReadyAnswer]:
     """The same, with 503 when a turn would fail."""
     answer = await _health(agent_of(request.app))
-    return Response(answer, status_code=200 if answer.ok else 503)
+    told = ReadyAnswer(**asdict(answer), ready=answer.ok)
+    return Response(told, status_code=200 if answer.ok else 503)
 
 
 async def _health(agent: Agent) -> HealthAnswer:

@@ -10,6 +10,7 @@ import asyncio
 import enum
 import http
 from collections.abc import Callable
+from importlib import import_module
 from typing import ClassVar, cast
 
 import msgspec
@@ -30,6 +31,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     answer that came before the body's end the client may send on for `linger`,
     so that it can read the answer (RFC 9112 section 9.6). A client that reads
     nothing for `write_timeout` is dropped: it would hold a turn's place for ever.
+    A WebSocket is pinged every `ping_interval` and given up when no answer comes
+    within `ping_timeout`.
     """
 
     head_bytes: int = 64 * 1024
@@ -41,6 +44,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     linger: float = 5.0
     write_timeout: float = 60.0
     keep_alive: int = 75
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
 
 
 class _Phase(enum.Enum):
@@ -53,9 +58,10 @@ class _Refused(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection, bounded by the class attribute `limits`."""
+    """One connection, bounded by the class attribute `limits`; it may become a WebSocket."""
 
     limits: ClassVar[Limits] = Limits()
+    upgrades: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -133,8 +139,24 @@ class BoundedProtocol(HttpToolsProtocol):
         self._disarm()
         self._phase = _Phase.BODY
         self._head_bytes = self._body_bytes = self._window_bytes = 0
+        before = self.cycle
         super().on_headers_complete()
-        self._begun = True
+        self._begun = self._begun or self.cycle is not before  # an upgrade makes no cycle
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection goes on as a WebSocket; one with an answer still under way may not.
+
+        Few agents ever see one, so what it takes is imported by the first.
+        """
+        if self._begun and not self.cycle.response_complete:
+            self._answer_and_close(400, "a WebSocket cannot begin before the last answer's end")
+            return
+        self._flowing()
+        self.ws_protocol_class = import_module("atoll.http.websocket").websocket_with(self.limits)
+        super().handle_websocket_upgrade()
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self.upgrades
 
     def on_message_complete(self) -> None:
         """The body is complete."""
@@ -224,11 +246,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def protocol_with(given: Limits) -> type[BoundedProtocol]:
+def protocol_with(given: Limits, *, websockets: bool = False) -> type[BoundedProtocol]:
     """The protocol class with other limits; uvicorn makes the instances itself."""
 
     class Protocol(BoundedProtocol):
         limits = given
+        upgrades = websockets
 
     return Protocol
 

@@ -17,7 +17,7 @@ import uvicorn
 
 from atoll.adapters.listening import BACKLOG
 from atoll.http.asgi import AsgiApp
-from atoll.http.protocol import Limits, protocol_with
+from atoll.http.protocol import BoundedProtocol, Limits, protocol_with
 
 MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 IDLE_WAIT = 2.0
@@ -33,7 +33,8 @@ class HttpServer:
     """Serves `app` on `sock`; takes no signals, so that its owner decides when to stop.
 
     `stop_timeout` in seconds bounds the whole drain. An application that does
-    nothing at its start and end needs no `lifespan`.
+    nothing at its start and end needs no `lifespan`; one without WebSockets no
+    `websockets`.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class HttpServer:
         stop_timeout: float,
         limits: Limits | None = None,
         lifespan: bool = True,
+        websockets: bool = False,
     ) -> None:
         _log_errors_only()
-        config = _config(app, limits or Limits(), stop_timeout, lifespan=lifespan)
+        protocol = protocol_with(limits or Limits(), websockets=websockets)
+        config = _config(app, protocol, stop_timeout, lifespan=lifespan)
         self._sock = sock
         self._server = _Server(config, stop_timeout)
         self._ended = asyncio.Event()
@@ -84,10 +87,14 @@ def _log_errors_only() -> None:
             log.setLevel(logging.ERROR)
 
 
-def _config(app: AsgiApp, limits: Limits, stop_timeout: float, *, lifespan: bool) -> uvicorn.Config:
+def _config(
+    app: AsgiApp, protocol: type[BoundedProtocol], stop_timeout: float, *, lifespan: bool
+) -> uvicorn.Config:
+    limits = protocol.limits
     return uvicorn.Config(
         app,
-        http=protocol_with(limits),
+        http=protocol,
+        ws="none",  # the protocol looks for it itself, later
         lifespan="on" if lifespan else "off",
         log_config=None,
         log_level=None,
@@ -96,6 +103,9 @@ def _config(app: AsgiApp, limits: Limits, stop_timeout: float, *, lifespan: bool
         server_header=False,
         backlog=BACKLOG,
         ws_max_size=MAX_WEBSOCKET_MESSAGE,
+        ws_ping_interval=limits.ping_interval,
+        ws_ping_timeout=limits.ping_timeout,
+        ws_per_message_deflate=False,  # 300 KiB of each connection, and bombs
         timeout_keep_alive=limits.keep_alive,
         timeout_graceful_shutdown=int(stop_timeout),
     )
@@ -142,7 +152,7 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(0)
         await self._quiet(time.monotonic() + IDLE_WAIT)
         for connection in list(self.server_state.connections):
-            connection.shutdown()  # closes idle ones at once, others after their answer
+            connection.shutdown()  # closes idle ones at once, others after their answers
         await self._quiet(self.deadline)
         await self._cancel_rest()
         await self.lifespan.shutdown()

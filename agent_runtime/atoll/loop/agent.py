@@ -9,10 +9,18 @@ from msgspec import Struct
 
 from atoll.config.manifest import Manifest
 from atoll.config.names import same_model, slug_of, without_tag
+from atoll.core.budget import Allowance
+from atoll.core.hops import Hop
+from atoll.core.papers import Seal
 from atoll.core.vectors import fitted
 from atoll.errors import AtollError
 from atoll.loop.admission import Admission
+from atoll.loop.arrival import arrived_by
+from atoll.loop.compactor import Compactor
 from atoll.loop.conversations import Conversations, Rules
+from atoll.loop.errand import Children, Errand
+from atoll.loop.hidden_call import HiddenCall
+from atoll.loop.ledger import Ledger
 from atoll.loop.runner import Runner
 from atoll.loop.session_turn import Ground
 from atoll.ports import (
@@ -28,6 +36,8 @@ from atoll.ports import (
 )
 from atoll.wire.events import Emit, Failure
 from atoll.wire.turn import TurnRequest
+
+_encode = msgspec.json.Encoder().encode
 
 HEALTH_TTL = 2_000_000_000
 """Nanoseconds for which one look at the back end counts."""
@@ -53,6 +63,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     backend: Backend
     model_name: str
     instance_id: str
+    seal: Seal | None = None
+    """What it shows of itself to its children; None is an agent on its own."""
 
     @property
     def slug(self) -> str:
@@ -71,22 +83,35 @@ class Agent:
         sessions: SessionStore,
         clock: Clock,
         code: CodeTurns | None = None,
+        children: Children | None = None,
     ) -> None:
         resources = identity.manifest.resources
         self.identity = identity
         self.sessions = sessions
+        self.seal = identity.seal or Seal("", identity.instance_id)
         self.started_at = clock.now()
         self.loaded_until: float | None = None
         self._model = model
         self._toolbox = toolbox
         self._code = code
+        self._children = children
         self._clock = clock
         self._began = clock.monotonic_ns()
         self._admission = Admission(resources.max_concurrent_requests, resources.max_queue)
         self._info: ModelInfo | None = None
         self._look: asyncio.Task[Health] | None = None
         self._looked_at = 0
-        ground = Ground(self.slug, self.turn, self.describe, sessions)
+        manifest = identity.manifest
+        hidden = HiddenCall(model, self._admission, clock)
+        ground = Ground(
+            model=self.slug,
+            turn=self.turn,
+            describe=self.describe,
+            store=sessions,
+            compactor=Compactor(manifest.session.compaction, hidden.ask),
+            budget=manifest.budget,
+            overhead=self._overhead,
+        )
         self.conversations = Conversations(ground, _rules(identity.manifest), clock.now)
 
     @property
@@ -112,7 +137,8 @@ class Agent:
     @property
     def has_tools(self) -> bool:
         """Whether it has tools of its own; then it "has tools" whatever its model says."""
-        return bool(self._toolbox.specs) or self._code is not None
+        own = bool(self._toolbox.specs)
+        return own or self._code is not None or self._children is not None
 
     @property
     def in_flight(self) -> int:
@@ -186,16 +212,35 @@ class Agent:
         try:
             async with self._admission:
                 info = await self.describe()
-                async with self._tools(request) as tools:
-                    runner = Runner(self.manifest, info, self._model, tools, self._clock, request)
+                errand = self._errand(request)
+                async with await self._tools(request, errand) as tools:
+                    runner = Runner(
+                        self.manifest, info, self._model, tools, self._clock, request, errand
+                    )
                     await runner.run(emit)
         except AtollError as error:
             await emit(Failure(error.code, str(error), error.who, error.status))
 
-    def _tools(self, request: TurnRequest) -> AbstractAsyncContextManager[Toolbox]:
+    def _errand(self, request: TurnRequest) -> Errand:
+        came = arrived_by()
+        given = came.allowance if came is not None else Allowance()
+        ledger = Ledger(self.manifest.budget, self._clock, given, request.tokens_left)
+        return Errand(ledger, came, Hop(self.slug, self.seal.realm))
+
+    async def _tools(
+        self, request: TurnRequest, errand: Errand
+    ) -> AbstractAsyncContextManager[Toolbox]:
+        tools = self._toolbox
+        if self._children is not None and request.raw_prompt is None:
+            tools = await self._children.turn(tools, errand)
         if self._code is None:
-            return nullcontext(self._toolbox)
-        return self._code.turn(self._toolbox, request.session)
+            return nullcontext(tools)
+        return self._code.turn(tools, request.session, errand.ledger.spend)
+
+    def _overhead(self) -> int:
+        """Characters that the model is told beside a conversation: its prompt and its tools."""
+        tools = self._toolbox.specs
+        return len(self.manifest.llm.system_prompt) + (len(_encode(tools)) if tools else 0)
 
     async def embed(self, request: EmbedRequest) -> Embedded:
         """The texts as vectors of length 1; takes a place as a turn does.
@@ -214,6 +259,8 @@ class Agent:
         await self.conversations.end()
         if self._code is not None:
             await self._code.close()
+        if self._children is not None:
+            await self._children.close()
         await self._toolbox.close()
         await self._model.close()
         self.sessions.close()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, assert_never
@@ -15,6 +16,8 @@ from atoll.loop.session_turn import Asked, Ground, SessionTurn
 
 REJOIN = 60.0
 """Seconds for which a turn that is over can be read again."""
+KEPT_EVENTS = 50_000
+"""Events of the turns that are over; when there are more, the oldest are forgotten earlier."""
 _SESSION_ID = re.compile(r"[A-Za-z0-9_.:@=+~-]{1,128}")
 _TAKEN = frozenset((".", "..", "state"))
 
@@ -43,10 +46,20 @@ class Conversations:
         self._rules = rules
         self._latest: dict[str, LiveTurn] = {}
         self._under_way: list[LiveTurn] = []
+        self._over: deque[tuple[float, LiveTurn]] = deque()
+        self._kept_events = 0
 
     def latest(self, session_id: str) -> LiveTurn | None:
         """The newest turn of a session, None when there is none that could be followed."""
         return self._latest.get(session_id)
+
+    def rejoined(self, session_id: str, last: str) -> tuple[LiveTurn | None, int]:
+        """The turn of which a client saw `last`, as `turn_…:7`, and that event's number."""
+        turn, _, number = last.partition(":")
+        live = self.latest(session_id)
+        if live is None or live.id != turn or not number.isdecimal():
+            return None, 0
+        return live, min(int(number), len(live.events))
 
     def begin(self, asked: Asked) -> LiveTurn:
         """Begin a turn, which waits for all that its session has under way.
@@ -92,9 +105,21 @@ class Conversations:
 
     def _is_over(self, live: LiveTurn) -> None:
         self._under_way.remove(live)
-        asyncio.get_running_loop().call_later(REJOIN, self._forget, live)
+        loop = asyncio.get_running_loop()
+        ended_at = loop.time()
+        self._over.append((ended_at, live))
+        self._kept_events += len(live.events)
+        while self._kept_events > KEPT_EVENTS and len(self._over) > 1:
+            self._forget_oldest()
+        loop.call_later(REJOIN, self._forget_until, ended_at)
 
-    def _forget(self, live: LiveTurn) -> None:
+    def _forget_until(self, ended_at: float) -> None:
+        while self._over and self._over[0][0] <= ended_at:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, live = self._over.popleft()
+        self._kept_events -= len(live.events)
         if self._latest.get(live.session_id) is live:
             del self._latest[live.session_id]
 

@@ -4,9 +4,16 @@ from typing import assert_never
 
 from atoll.core.lenient import may_be_call
 from atoll.core.loop import Ask, Replied
+from atoll.errors import UpstreamGarbage
 from atoll.ports import CallsDelta, Chunk, Clock, Done, TextDelta, ThinkingDelta
 from atoll.wire.events import Reasoning, Token
 from atoll.wire.messages import Call, Usage
+
+MAX_REPLY = 8 * 1024 * 1024
+"""Characters of one reply, thinking included; several times what the longest models can write.
+
+A model that never stops ends here, whatever limit it was told.
+"""
 
 
 class ModelCall:
@@ -26,14 +33,24 @@ class ModelCall:
         self._done = Done("stop", Usage())
         self._began = clock.monotonic_ns()
         self._first = 0
+        self._length = 0
 
     def take(self, chunk: Chunk) -> Token | Reasoning | None:
-        """Note a chunk; return what the client may see of it now."""
+        """Note a chunk; return what the client may see of it now.
+
+        Raises UpstreamGarbage for a reply that is over MAX_REPLY characters.
+        """
         self._first = self._first or self._clock.monotonic_ns()
         match chunk:
             case TextDelta():
+                if (length := self._length + len(chunk.text)) > MAX_REPLY:
+                    raise _endless()
+                self._length = length
                 return self._take_text(chunk)
             case ThinkingDelta(text, logprobs):
+                if (length := self._length + len(text)) > MAX_REPLY:
+                    raise _endless()
+                self._length = length
                 return Reasoning(text, logprobs) if self._visible else None
             case CallsDelta(calls):
                 self._calls += calls
@@ -86,6 +103,13 @@ class ModelCall:
         text = _text_of(self._waiting)
         logprobs = tuple(one for delta in self._waiting for one in delta.logprobs)
         return Token(text, logprobs) if text or logprobs else None
+
+
+def _endless() -> UpstreamGarbage:
+    return UpstreamGarbage(
+        f"the model does not stop: its reply is over {MAX_REPLY} characters;"
+        " set [llm] max_tokens, or ask for less"
+    )
 
 
 def _text_of(deltas: list[TextDelta]) -> str:

@@ -18,14 +18,20 @@ from atoll.config.load import Loaded
 from atoll.config.manifest import Manifest
 from atoll.config.pending import pending
 from atoll.config.places import Places
+from atoll.core.papers import Seal
 from atoll.loop.agent import Agent, Identity, new_instance_id
+from atoll.loop.errand import Children
 from atoll.ports import Toolbox
 
 Warn = Callable[[str], None]
 
 
 async def open_agent(
-    loaded: Loaded, places: Places, environ: Mapping[str, str], warn: Warn
+    loaded: Loaded,
+    places: Places,
+    environ: Mapping[str, str],
+    warn: Warn,
+    key: str = "",
 ) -> Agent:
     """Choose the back end, import the tools, start the MCP servers, open the sessions.
 
@@ -33,7 +39,8 @@ async def open_agent(
     `warn`, sentence by sentence; so is the choice of the back end. Raises
     ConfigError for a missing model or script, or for MCP servers without the
     extra `mcp`, AgentError for a tools.py that cannot be imported. Where code
-    cannot be run safely there is no execute_code, and `warn` hears why.
+    cannot be run safely there is no execute_code, and `warn` hears why. `key` is the
+    fleet's, by which its agents know each other's calls; "" for an agent on its own.
     """
     folder = loaded.path.parent
     for sentence in (*pending(loaded), *_mcp_json(loaded, environ)):
@@ -44,18 +51,22 @@ async def open_agent(
     warn(f"back end: {_spoken(choice)}")
     model = make_model(choice, manifest.llm, folder, places, environ)
     clock = SystemClock()
+    instance_id = environ.get("ATOLL_INSTANCE") or new_instance_id()
+    seal = Seal(key, instance_id)
     identity = Identity(
         manifest=manifest,
         checksum=loaded.checksum,
         backend=choice.backend,
         model_name=choice.model,
-        instance_id=environ.get("ATOLL_INSTANCE") or new_instance_id(),
+        instance_id=instance_id,
+        seal=seal,
     )
     timeout = manifest.session.timeout_minutes * 60
     sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, SteadyClock())
     tools = await _toolbox(manifest, loaded.path, environ, warn)
     code = await open_code_tools(manifest, model, tools, warn)
-    return Agent(identity, model, tools, sessions, clock, code)
+    children = _children(manifest, environ, seal, warn)
+    return Agent(identity, model, tools, sessions, clock, code, children)
 
 
 def _manifest(loaded: Loaded, defaults: LlmDefaults, choice: Choice) -> Manifest:
@@ -80,6 +91,17 @@ def _mcp_json(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[str]:
 
 def _spoken(choice: Choice) -> str:
     return f"{choice.backend} {choice.model} ({choice.why})"
+
+
+def _children(
+    manifest: Manifest, environ: Mapping[str, str], seal: Seal, warn: Warn
+) -> Children | None:
+    """The agents that it may call; only who has some imports what they need."""
+    if not manifest.sub_agents:
+        return None
+    from atoll.adapters.children.opening import open_children  # noqa: PLC0415
+
+    return open_children(manifest, environ, seal, warn)
 
 
 async def _toolbox(

@@ -1,6 +1,5 @@
 """Performs the agent loop: asks the model, runs the tools, emits the events of a turn."""
 
-import asyncio
 import random
 import sys
 import traceback
@@ -11,7 +10,7 @@ from typing import assert_never
 import msgspec
 
 from atoll.config.manifest import Manifest
-from atoll.core.budget import Spent, check
+from atoll.core.doubt import doubt
 from atoll.core.loop import (
     Action,
     Announce,
@@ -30,8 +29,9 @@ from atoll.core.loop import (
 )
 from atoll.core.prompt import conversation, last_question, merged
 from atoll.errors import AtollError, ClientError
+from atoll.loop.errand import Errand
 from atoll.loop.model_call import ModelCall
-from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Outcome, Toolbox
+from atoll.ports import Clock, Model, ModelInfo, ModelRequest, Toolbox
 from atoll.wire.events import (
     Emit,
     Failure,
@@ -45,7 +45,7 @@ from atoll.wire.events import (
     ToolResult,
     Warning,
 )
-from atoll.wire.messages import Call, Options, ToolSpec, Usage
+from atoll.wire.messages import Call, ToolSpec, Usage
 from atoll.wire.turn import TurnRequest
 
 MAX_STEPS = 10
@@ -65,6 +65,7 @@ class Runner:
         toolbox: Toolbox,
         clock: Clock,
         request: TurnRequest,
+        errand: Errand,
     ) -> None:
         self._manifest = manifest
         self._info = info
@@ -73,22 +74,22 @@ class Runner:
         self._clock = clock
         self._request = request
         self._options = merged(manifest.llm, request.options)
-        self._began = clock.monotonic_ns()
-        self._usage = Usage()
+        self._errand = errand
+        self._ledger = errand.ledger
         self._steps = 0
         self._held: Token | None = None
-        self._calls = 0
 
     async def run(self, emit: Emit) -> None:
         """Run it; the last event is always a RunEnd or a Failure, unless it is cancelled."""
         try:
             await self._turn(emit)
         except AtollError as error:
-            await emit(Failure(error.code, str(error), error.who, error.status))
+            told, used = str(error), self._ledger.usage
+            await emit(Failure(error.code, told, error.who, error.status, used))
         except Exception as error:  # noqa: BLE001  a bug must end the stream, not hang it
             traceback.print_exc(file=sys.stderr)
             told = f"the agent failed: {type(error).__name__}"
-            await emit(Failure("internal", told, "atoll", 500))
+            await emit(Failure("internal", told, "atoll", 500, self._ledger.usage))
 
     async def _turn(self, emit: Emit) -> None:
         asked = self._request
@@ -101,7 +102,7 @@ class Runner:
         while not isinstance(action, Finish | HandOver):
             state, action = step(state, await self._perform(action, emit))
             if isinstance(action, Ask):  # what is answered already is not taken back
-                self._check_budget()
+                self._ledger.check()
         await self._last(action, emit)
 
     async def _perform(self, action: Ask | RunTools | Announce, emit: Emit) -> Observation:
@@ -124,10 +125,10 @@ class Runner:
             async for chunk in chunks:
                 if (shown := call.take(chunk)) is not None:
                     await emit(shown)
-                if self._has_deadline:
-                    self._check_budget()
+                if self._ledger.has_deadline:
+                    self._ledger.check()
         self._steps += ask.counts
-        self._usage += call.usage
+        self._ledger.spend(call.usage)
         self._held = call.held
         reply = call.reply
         if reply.calls and self._held and self._held.text:  # said before it called
@@ -136,35 +137,17 @@ class Runner:
         return reply
 
     async def _ran(self, calls: tuple[Call, ...], emit: Emit) -> ToolsRan:
-        self._calls += len(calls)
-        self._check_budget()
+        self._ledger.spend(Usage(), len(calls))
+        self._ledger.check()
         for call in calls:
             await emit(ToolCall(call.id, call.name, call.arguments))
-        outcomes = await self._outcomes(calls)
+        outcomes = await self._errand.run(self._toolbox, calls, emit)
         for call, outcome in zip(calls, outcomes, strict=True):
             await emit(ToolResult(call.id, call.name, outcome.text, outcome.failed))
         final = next((made.final for made in outcomes if made.final is not None), None)
         if final is not None:
             self._held = Token(final)  # no model says it: it goes out with the end
         return ToolsRan(calls, tuple(made.text for made in outcomes), final)
-
-    def _within_budget(self, options: Options) -> Options:
-        """An answer may not be longer than what is left of the turn's tokens."""
-        most = self._manifest.budget.tokens_per_turn
-        if most is None:
-            return options
-        left = max(1, most - self._usage.prompt_tokens - self._usage.completion_tokens)
-        return msgspec.structs.replace(options, max_tokens=min(left, options.max_tokens or left))
-
-    @property
-    def _has_deadline(self) -> bool:
-        return self._manifest.budget.seconds_per_turn is not None
-
-    def _check_budget(self) -> None:
-        used, seconds = self._usage, (self._clock.monotonic_ns() - self._began) / 1e9
-        tokens = used.prompt_tokens + used.completion_tokens
-        spent = Spent(tokens=tokens, calls=self._calls, seconds=seconds)
-        check(self._manifest.budget, spent)
 
     def _begin(self) -> tuple[State, Action]:
         if self._request.raw_prompt is not None:
@@ -194,7 +177,7 @@ class Runner:
 
     def _model_request(self, ask: Ask) -> ModelRequest:
         asked = self._request
-        options = self._within_budget(self._options)
+        options = self._ledger.within(self._options)
         if ask.exact:
             options = msgspec.structs.replace(
                 options, temperature=0.0, max_tokens=DECISION_TOKENS, repeat_penalty=1.0
@@ -212,11 +195,6 @@ class Runner:
             top_logprobs=asked.top_logprobs,
         )
 
-    async def _outcomes(self, calls: Sequence[Call]) -> list[Outcome]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._toolbox.call(call)) for call in calls]
-        return [task.result() for task in tasks]
-
     async def _last(self, action: Finish | HandOver, emit: Emit) -> None:
         if isinstance(action, HandOver):
             for call in action.calls:
@@ -225,16 +203,16 @@ class Runner:
             return
         if self._held:
             await emit(self._held)  # it looked like a call and was an answer
-        if not action.completed:
-            await emit(Warning(f"the turn used up its {self._steps} steps"))
+        if sentence := doubt(action, self._steps):
+            await emit(Warning(sentence))
         await emit(self._end(action.answer, action.reason, completed=action.completed))
 
     def _end(self, answer: str, reason: StopReason, *, completed: bool) -> RunEnd:
         return RunEnd(
             answer=answer,
             reason=reason,
-            usage=self._usage,
-            total_ns=max(1, self._clock.monotonic_ns() - self._began),
+            usage=self._ledger.usage,
+            total_ns=self._ledger.elapsed_ns,
             steps=self._steps,
             completed=completed,
         )

@@ -77,7 +77,7 @@ async def _served(folder: Path, manifest: str, routes: Litestar) -> AsyncGenerat
     agent = await open_agent(load_manifest(path, {}), places_of(environ, 0), environ, _unheard)
     sock = listen(_HOST, 0)
     app = Activity(guarded(agent, _HOST, "", "", routes))
-    server = HttpServer(app, sock, stop_timeout=1.0, lifespan=False)
+    server = HttpServer(app, sock, stop_timeout=1.0, lifespan=False, websockets=True)
     port, serving = port_of(sock), asyncio.create_task(server.serve())
     try:
         await server.started()

@@ -4,8 +4,8 @@ The loop emits these and nothing else. Each dialect, streaming or not, is a pure
 projection of this stream, so a turn has one meaning and many spellings.
 
 Order: `RunStart (StepStart (Token | Reasoning | ToolCall | ToolResult |
-Planning | Warning)*)* (RunEnd | Failure)`. Exactly one RunEnd or Failure ends
-the stream, always.
+Planning | Warning | Below)*)* (RunEnd | Failure)`. Exactly one RunEnd or Failure
+ends the stream, always; those inside a Below end an agent's turn further down.
 """
 
 from collections.abc import Awaitable, Callable
@@ -89,12 +89,16 @@ class Warning(Struct, frozen=True, tag="warning"):
 
 
 class Failure(Struct, frozen=True, tag="error"):
-    """The turn failed; the last event. `status` is the HTTP status it stands for."""
+    """The turn failed; the last event. `status` is the HTTP status it stands for.
+
+    `usage` is what was spent by then: by calls of the model that were complete, and below.
+    """
 
     code: str
     message: str
     who: Who
     status: int
+    usage: Usage = Usage()
 
 
 class RunEnd(Struct, frozen=True, tag="run_end"):
@@ -111,7 +115,7 @@ class RunEnd(Struct, frozen=True, tag="run_end"):
 INTERNAL = Failure("internal", "the agent failed; its log has the reason", "atoll", 500)
 """A fault of our own, about which a client learns no more than that."""
 
-Event = (
+OwnEvent = (
     RunStart
     | StepStart
     | Token
@@ -123,6 +127,23 @@ Event = (
     | Failure
     | RunEnd
 )
+"""What an agent says of its own turn."""
+
+
+class Below(Struct, frozen=True, tag="below"):
+    """Something that a child said in its own turn, which a tool of this turn is.
+
+    `path` leads down from this agent: the child's name, then its child's.
+    `run_id` is that of the run whose event it is, so that two runs of one agent
+    can be told apart. What a child answers is no such event but its tool's result.
+    """
+
+    path: tuple[str, ...]
+    run_id: str
+    event: OwnEvent
+
+
+Event = OwnEvent | Below
 
 Emit = Callable[[Event], Awaitable[None]]
 """Takes the events of a turn one by one, as they happen; the turn waits until it returns."""

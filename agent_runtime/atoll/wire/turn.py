@@ -17,6 +17,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     by one. `max_steps` None means the manifest's. `force_answer` asks for one
     last answer when the steps are used up. `session` names the conversation
     among all of the agent's, so that what its tools keep lasts for it; "" is none.
+    `tokens_left` is what the session's budget leaves for this turn, None is no limit.
     `logprobs` wants those of the answer, with `top_logprobs` alternatives each.
     `keep_alive` is in seconds, negative for ever.
     """
@@ -35,3 +36,4 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     max_steps: int | None = None
     force_answer: bool = True
     session: str = ""
+    tokens_left: int | None = None

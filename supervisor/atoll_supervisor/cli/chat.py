@@ -1,6 +1,7 @@
 """One conversation with one agent, over the agent's own `/api/chat` (Ollama's NDJSON)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 
 import httpx
 import msgspec
@@ -54,25 +55,51 @@ class Chunk(Struct, frozen=True):
     eval_duration: int = 0
 
 
+class _Refusal(Struct, frozen=True):
+    """An error's body, on Ollama's paths and on ours."""
+
+    error: str = ""
+    detail: str = ""
+
+
 def chat(url: str, model: str, messages: Sequence[Sent]) -> Iterator[tuple[Chunk, str]]:
     """Stream an answer: each chunk, decoded and as it came; raises Failure.
 
     Closing the iterator early hangs up, and that cancels the turn.
     """
     body = msgspec.json.encode({"model": model, "messages": messages, "stream": True})
+    with asking(url, "/api/chat", body) as answer:
+        if answer.is_error:
+            raise Failure(reason(answer))
+        yield from _chunks(answer)
+
+
+@contextmanager
+def asking(url: str, path: str, body: bytes) -> Generator[httpx.Response]:
+    """The answer of the agent at `url`, as it comes; raises Failure when it breaks off."""
     headers = {"Content-Type": "application/json"}
     try:
         with (
             httpx.Client(timeout=_TIMEOUT, trust_env=False) as http,
-            http.stream("POST", f"{url}/api/chat", content=body, headers=headers) as answer,
+            http.stream("POST", f"{url}{path}", content=body, headers=headers) as answer,
         ):
-            yield from _chunks(answer)
+            yield answer
     except httpx.ConnectError:
         raise Failure(f"the agent does not answer at {url}", hint="atoll ps tells why") from None
     except httpx.TimeoutException:
         raise Failure(f"the agent at {url} did not answer in time", Exit.TIMEOUT) from None
     except httpx.HTTPError as error:
         raise Failure(f"the agent at {url} broke off: {error}") from None
+
+
+def reason(answer: httpx.Response) -> str:
+    """What an error answer says."""
+    status = answer.status_code
+    try:
+        said = msgspec.json.decode(answer.read(), type=_Refusal)
+    except msgspec.DecodeError:
+        return f"the agent answered {status}"
+    return said.error or said.detail or f"the agent answered {status}"
 
 
 def timings(last: Chunk) -> list[str]:
@@ -103,8 +130,6 @@ def _rate(count: int, nanoseconds: int) -> str:
 
 
 def _chunks(answer: httpx.Response) -> Iterator[tuple[Chunk, str]]:
-    if answer.is_error:
-        raise Failure(_reason(answer.read(), answer.status_code))
     for line in answer.iter_lines():
         if not line:
             continue
@@ -122,10 +147,3 @@ def _decoded(line: str) -> Chunk:
         return msgspec.json.decode(line, type=Chunk)
     except msgspec.DecodeError:
         raise Failure("what answers there does not speak Ollama's protocol") from None
-
-
-def _reason(body: bytes, status: int) -> str:
-    try:
-        return msgspec.json.decode(body, type=Chunk).error or f"the agent answered {status}"
-    except msgspec.DecodeError:
-        return f"the agent answered {status}"

@@ -5,14 +5,17 @@ Imports httpx (through `chat`), so it is itself imported late.
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 from msgspec import Struct
 
+from atoll.wire.events import Event, Reasoning, RunEnd, Token
 from atoll_supervisor.cli.chat import Chunk, Sent, chat, timings
 from atoll_supervisor.cli.codes import Failure
 from atoll_supervisor.cli.terminal import complain, out, out_json_text, say
+from atoll_supervisor.cli.trace import trace_of
+from atoll_supervisor.cli.turns import timed, turn
 from atoll_supervisor.core.plain import plain_line, plain_text
 
 
@@ -54,6 +57,31 @@ def _exchange(partner: Partner, messages: list[Sent]) -> list[Sent]:
 
 def _answer(partner: Partner, messages: Sequence[Sent]) -> str:
     """Stream one answer to the screen and return its text; raises Failure."""
+    if not partner.json:
+        with turn(partner.url, messages) as events:
+            if events is not None:
+                return _watched(partner, events)
+    return _chatted(partner, messages)
+
+
+def _watched(partner: Partner, events: Iterable[Event]) -> str:
+    """Show a turn with all its steps, those of its children among them, as they happen."""
+    said: list[str] = []
+    for event in events:
+        if isinstance(event, Token):
+            said.append(event.text)
+            out(plain_text(event.text), end="")
+        elif isinstance(event, Reasoning):
+            click.echo(click.style(plain_text(event.text), dim=True), nl=False, err=True)
+        elif isinstance(event, RunEnd):
+            _finish(partner, timed(event), "".join(said))
+        elif line := trace_of(event):
+            say(click.style(line, dim=True))
+    return "".join(said)
+
+
+def _chatted(partner: Partner, messages: Sequence[Sent]) -> str:
+    """Show an answer as Ollama's clients get it."""
     said: list[str] = []
     for chunk, raw in chat(partner.url, partner.name, messages):
         said.append(chunk.message.content)

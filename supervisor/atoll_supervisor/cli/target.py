@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from atoll.config.loopback import authority
+from atoll.config.loopback import url_of
 from atoll.config.places import Places, places_of
 from atoll.errors import ConfigError
 from atoll_supervisor.cli.codes import Exit, Failure
@@ -61,12 +61,6 @@ def api_url() -> str:
     found = settings()
     running = None if _was_named(found) else holding()
     return url_of(found.host, running.api_port if running and running.api_port else found.api_port)
-
-
-def url_of(host: str, port: int) -> str:
-    """Where a daemon that is bound to `host` can be reached from here."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  not a bind
-    return f"http://{authority(reachable, port)}"
 
 
 def token() -> str:

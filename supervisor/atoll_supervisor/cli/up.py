@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from atoll.config.loopback import url_of
 from atoll_supervisor.api.rows import agent_row
 from atoll_supervisor.cli.banner import banner
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.options import finds_daemon, given
-from atoll_supervisor.cli.target import holding, places, settings, url_of
+from atoll_supervisor.cli.target import holding, places, settings
 from atoll_supervisor.cli.terminal import out, out_json, say
 from atoll_supervisor.core.answers import Startup
 from atoll_supervisor.core.row import Row

@@ -20,6 +20,8 @@ from atoll_supervisor.shell.environ import child_environment
 
 PASSED_ON = ("ATOLL_AGENT_TOKEN", "ATOLL_LIBRARY", "ATOLL_OLLAMA_URL", "OLLAMA_HOST")
 """Settings of agents that a person makes in the daemon's environment."""
+DELEGATION = ("ATOLL_DAEMON_URL", "ATOLL_DELEGATION_KEY")
+"""What the daemon gives its agents so that they find each other and know each other's calls."""
 _OURS = ("ATOLL_STATE_DIR", "RUNTIME_DIRECTORY")
 HOST_POLICY = Policy(restart="always", stop_timeout=3.0, overlap=False)
 """Two hosts of one model would need its memory twice, and they share one socket's path."""
@@ -43,7 +45,7 @@ class Drafts:
     ) -> Blueprint:
         """The agent of a manifest. `hosts` start before it."""
         manifest, variables = loaded.manifest, tuple(sorted(loaded.variables))
-        env = self._env(variables)
+        env = self._env((*variables, *DELEGATION))
         matters = {name: env[name] for name in (*variables, *PASSED_ON, *_OURS) if name in env}
         spec = UnitSpec(
             slug=slug_of(manifest.agent.name),

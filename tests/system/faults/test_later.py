@@ -1,12 +1,18 @@
 """Rows 40, 41 and 48 of the fault matrix: tools, delegates and code that misbehave."""
 
+import json
+import os
+import signal
 import time
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
-from tests.fakes.daemon import Daemon, add_agent, eventually, running
+from tests.fakes.children import asks
+from tests.fakes.daemon import PLAIN, Daemon, add_agent, eventually, running
+from tests.fakes.delegation import add, child
 from tests.fakes.holds import rows_of, watching
 from tests.fakes.sandbox import SMALL, EchoHost, needs_sandbox, space
 
@@ -47,9 +53,27 @@ def test_row_40_bad_tool_servers_do_not_keep_an_agent_from_serving(tmp_path: Pat
         assert "MCP server floods: flood" in said
 
 
-@pytest.mark.skip(reason="no agent delegates to another yet: sub-agents come with issue 5")
-def test_row_41_a_delegate_that_dies_in_mid_stream_ends_the_parents_stream_with_an_error() -> None:
-    """To be written with the feature."""
+def test_row_41_a_delegate_that_dies_in_mid_stream_ends_the_parents_stream_with_an_error(
+    tmp_path: Path,
+) -> None:
+    """It is not asked again, for it has said something; the next turn goes well."""
+    daemon = Daemon(tmp_path)
+    add(daemon, "Parent", asks("helper") * 2, child("helper", agent="delegate"))
+    add(daemon, "Delegate", '[[turn]]\nchunks = ["one ", "two "]\ndelay = 0.3\n')
+    with running(daemon), watching(daemon, touched=["delegate"]):
+        url = f"{daemon.wait_for('parent', phase='running')['url']}/stream?message=go"
+        pid = daemon.wait_for("delegate", phase="running")["pid"]
+        assert isinstance(pid, int)
+        with httpx.stream("GET", url, timeout=30, verify=PLAIN) as answer:
+            told = (json.loads(line[6:]) for line in answer.iter_lines() if line)
+            first = next(event for event in told if "path" in event["data"])
+            os.kill(pid, signal.SIGKILL)
+            last = list(told)[-1]
+        assert first["data"]["path"] == ["parent", "delegate"]
+        assert (last["type"], last["data"]["code"]) == ("error", "child_lost")
+        with httpx.stream("GET", url, timeout=30, verify=PLAIN) as answer:
+            *_, again = [json.loads(line[6:]) for line in answer.iter_lines() if line]
+        assert again["type"] == "run_end"
 
 
 @needs_sandbox

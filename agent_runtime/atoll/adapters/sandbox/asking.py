@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from atoll.errors import Busy
-from atoll.ports import Model, ModelRequest, TextDelta
+from atoll.ports import Done, Model, ModelRequest, Spend, TextDelta
 from atoll.wire.messages import Message, Options
 
 AT_ONCE = 8
@@ -13,13 +13,17 @@ AT_ONCE = 8
 
 
 class ModelHost:
-    """The CodeHost of one turn: `calls` prompts and no more, however they are asked."""
+    """The CodeHost of one turn: `calls` prompts and no more, however they are asked.
 
-    def __init__(self, model: Model, options: Options, calls: int) -> None:
+    `spend` is told what each cost, so that it counts for the turn.
+    """
+
+    def __init__(self, model: Model, options: Options, calls: int, spend: Spend) -> None:
         self._model = model
         self._options = options
         self._calls = calls
         self._left = calls
+        self._spend = spend
 
     async def ask(self, prompts: Sequence[str]) -> list[str]:
         """The answers in order; raises Busy over the budget and what the model raises."""
@@ -37,5 +41,11 @@ class ModelHost:
         request = ModelRequest(
             messages=(Message(role="user", content=prompt),), options=self._options
         )
+        said: list[str] = []
         async with aclosing(self._model.stream(request)) as chunks:
-            return "".join([chunk.text async for chunk in chunks if isinstance(chunk, TextDelta)])
+            async for chunk in chunks:
+                if isinstance(chunk, TextDelta):
+                    said.append(chunk.text)
+                elif isinstance(chunk, Done):
+                    self._spend(chunk.usage)
+        return "".join(said)

@@ -8,7 +8,7 @@ from atoll.adapters.sandbox.tool import NAME, CodeTools
 from atoll.config.manifest import Manifest
 from atoll.core.prompt import merged
 from atoll.errors import AgentError
-from atoll.ports import CodeHost, Model, Toolbox
+from atoll.ports import CodeHost, Model, Spend, Toolbox
 from atoll.wire.messages import Options
 
 CALLS = 50
@@ -28,6 +28,8 @@ async def open_code_tools(
         return None
     if any(spec.name == NAME for spec in rest.specs):
         raise AgentError(f"tools.py: {NAME}() is the built-in tool's name; [tools] asks for both")
+    if NAME in manifest.sub_agents:
+        raise AgentError(f"[sub_agents.{NAME}]: that is the built-in tool's name; choose another")
     from atoll.adapters.sandbox.choosing import open_engine  # noqa: PLC0415  most have no need of it
 
     try:
@@ -39,8 +41,8 @@ async def open_code_tools(
         warn(f"{NAME}: {sentence}")
     options = merged(manifest.llm, Options())
 
-    def host() -> CodeHost:
-        return ModelHost(model, options, manifest.budget.calls_per_turn or CALLS)
+    def host(spend: Spend) -> CodeHost:
+        return ModelHost(model, options, manifest.budget.calls_per_turn or CALLS, spend)
 
     seconds = manifest.session.timeout_minutes * 60
     return CodeTools(engine, host, seconds, tools.max_result_chars)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from atoll.adapters.tool_text import cut, sendable
 from atoll.errors import AtollError
-from atoll.ports import CodeEngine, CodeHost, CodeOutcome, CodeSpace, Outcome, Toolbox
+from atoll.ports import CodeEngine, CodeHost, CodeOutcome, CodeSpace, Outcome, Spend, Toolbox
 from atoll.wire.json import JsonObject
 from atoll.wire.messages import Call, ToolSpec
 
@@ -37,7 +37,7 @@ class CodeTools:
     """
 
     def __init__(
-        self, engine: CodeEngine, host: Callable[[], CodeHost], rest: float, most: int
+        self, engine: CodeEngine, host: Callable[[Spend], CodeHost], rest: float, most: int
     ) -> None:
         self._engine = engine
         self._spec = ToolSpec(NAME, _ABOUT.format(language=engine.language), _PARAMETERS)
@@ -48,11 +48,11 @@ class CodeTools:
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def turn(self, rest: Toolbox, session: str) -> AsyncGenerator[Toolbox]:
+    async def turn(self, rest: Toolbox, session: str, spend: Spend) -> AsyncGenerator[Toolbox]:
         """The agent's tools and execute_code beside them, for one turn."""
         namespace = self._lend(session)
         try:
-            yield _TurnTools(rest, self._spec, namespace, self._host(), self._most)
+            yield _TurnTools(rest, self._spec, namespace, self._host(spend), self._most)
         finally:
             self._give_back(session, namespace)
 

@@ -34,6 +34,7 @@ from atoll.http.anthropic.wire import (
 from atoll.http.faults import anthropic_error
 from atoll.http.sse import EVENT_STREAM, sse
 from atoll.wire.events import (
+    Below,
     Event,
     Failure,
     Planning,
@@ -79,6 +80,8 @@ class MessageProjection:
             case Failure():
                 return sse(anthropic_error(event, self._request_id), "error")
             case RunStart() | StepStart() | ToolCall() | ToolResult() | Planning() | Warning():
+                return b""
+            case Below():  # an agent further down: no part of this answer
                 return b""
             case _:
                 assert_never(event)

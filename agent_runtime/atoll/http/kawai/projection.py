@@ -11,12 +11,15 @@ from typing import assert_never
 import msgspec
 
 from atoll.http.faults import TurnFailed
-from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent, TrajectoryStep
+from atoll.http.kawai.wire import ChatAnswer, Kind, StreamEvent
 from atoll.http.sse import sse
+from atoll.http.trajectory import flat, trajectory_of
 from atoll.wire.events import (
     INTERNAL,
+    Below,
     Event,
     Failure,
+    OwnEvent,
     Planning,
     Reasoning,
     RunEnd,
@@ -35,24 +38,39 @@ _encode = msgspec.json.Encoder().encode
 
 
 class KawaiProjection:
-    """Writes `/stream`; thinking that comes in pieces is one event, before what follows it."""
+    """Writes `/stream`; thinking that comes in pieces is one event, before what follows it.
 
-    def __init__(self, session_id: str) -> None:
+    What children do is told under `path`, the names from the agent called `name`
+    down to them. Their turns begin and end inside a tool call, so they have no
+    `run_start`, `run_end` or `error` of their own: clients take those for this turn's.
+    """
+
+    def __init__(self, session_id: str, name: str) -> None:
         self._session_id = session_id
-        self._thought: list[str] = []
+        self._name = name
+        self._thoughts: dict[str, list[str]] = {}
 
     def events(self, event: Event, at: float) -> bytes:
         """What one event of that time (seconds since the epoch) adds to the stream, or b""."""
-        if isinstance(event, Reasoning):
-            self._thought.append(event.text)
+        run_id, own = (event.run_id, event.event) if isinstance(event, Below) else ("", event)
+        if isinstance(own, Reasoning):
+            self._thoughts.setdefault(run_id, []).append(own.text)
             return b""
         stamp = datetime.fromtimestamp(at, UTC).isoformat()
-        told = (StreamEvent(kind, data, stamp) for kind, data in self._told(event))
+        whose: Data = {"path": [self._name, *event.path]} if isinstance(event, Below) else {}
+        pairs = self._below(run_id, own) if isinstance(event, Below) else self._told(run_id, own)
+        told = (StreamEvent(kind, data | whose, stamp) for kind, data in pairs)
         return b"".join(sse(_encode(one)) for one in told)
 
-    def _told(self, event: Event) -> Iterator[tuple[Kind, Data]]:
-        if thought := "".join(self._thought):
-            self._thought = []
+    def _below(self, run_id: str, event: OwnEvent) -> Iterator[tuple[Kind, Data]]:
+        for kind, data in self._told(run_id, event):
+            if kind == "error":
+                yield "warning", {"message": data["error"]}
+            elif kind not in ("run_start", "run_end"):
+                yield kind, data
+
+    def _told(self, run_id: str, event: OwnEvent) -> Iterator[tuple[Kind, Data]]:
+        if thought := "".join(self._thoughts.pop(run_id, ())):
             yield "reasoning", {"reasoning": thought}
         match event:
             case RunStart():
@@ -85,6 +103,7 @@ def answer_of(events: Sequence[Event], session_id: str, history_turns: int) -> C
         raise TurnFailed(end)
     if not isinstance(end, RunEnd):
         raise TurnFailed(INTERNAL)
+    trajectory = trajectory_of(events)
     plans = [event.updated_plan or event.plan for event in events if isinstance(event, Planning)]
     return ChatAnswer(
         answer=end.answer,
@@ -94,27 +113,10 @@ def answer_of(events: Sequence[Event], session_id: str, history_turns: int) -> C
         steps=end.steps,
         completed=end.completed,
         plan=plans[-1] if plans else None,
-        trajectory=trajectory_of(events),
+        trajectory=trajectory,
+        trajectory_flat=flat(trajectory),
         history_turns=history_turns,
     )
-
-
-def trajectory_of(events: Sequence[Event]) -> tuple[TrajectoryStep, ...]:
-    """The agent's tool calls in their order, each with the thinking before it and its result."""
-    results = {event.call_id: event.result for event in events if isinstance(event, ToolResult)}
-    steps: list[TrajectoryStep] = []
-    thought: list[str] = []
-    for event in events:
-        if isinstance(event, Reasoning):
-            thought.append(event.text)
-        elif isinstance(event, ToolCall):
-            result = results.get(event.call_id, "")
-            told = "".join(thought)
-            steps.append(
-                TrajectoryStep(len(steps), told, event.name, event.arguments, result, result)
-            )
-            thought = []
-    return tuple(steps)
 
 
 def _parsed(result: str) -> JsonValue:

@@ -41,7 +41,7 @@ async def chat(scope: Scope, receive: Receive, send: Send) -> None:
         with live.followed():
             await live.ended()
         info = await agent.sessions.about(live.session_id)
-        turns = info.messages // 2 if info else 0
+        turns = info.turns if info else 0
         await send_answer(send, 200, _encode(answer_of(live.events, live.session_id, turns)))
 
     await while_connected(scope, answer())
@@ -53,18 +53,20 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != ScopeType.HTTP or scope["method"] not in ("GET", "POST"):
         raise MethodNotAllowedException(headers={"Allow": "GET, POST"})
     _refuse_pictures(scope)
-    conversations = agent_of(scope["litestar_app"]).conversations
+    agent = agent_of(scope["litestar_app"])
+    conversations = agent.conversations
     query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
     body = await read_body(receive)
     if last := header_of(scope, b"last-event-id"):
-        live, number = _rejoined(conversations.latest(query.get("session_id", "")), last)
+        live, number = conversations.rejoined(query.get("session_id", ""), last)
     else:
         request = decode(_decoder, body) if scope["method"] == "POST" else _queried(query)
         live, number = conversations.begin(asked_by(request)), 0
     if live is None:  # by this an EventSource knows that it need not come again
         await send_answer(send, 204, b"")
         return
-    watched = _Watched(live, send, with_ids=bool(last) or query.get("ids") in ("1", "true"))
+    with_ids = bool(last) or query.get("ids") in ("1", "true")
+    watched = _Watched(live, KawaiProjection(live.session_id, agent.slug), send, with_ids=with_ids)
     await while_connected(scope, watched.follow(number))
 
 
@@ -83,11 +85,13 @@ def asked_by(request: ChatRequest) -> Asked:
 class _Watched:
     """One client that watches a turn; `with_ids` for one that can come back for the rest."""
 
-    def __init__(self, live: LiveTurn, send: Send, *, with_ids: bool) -> None:
+    def __init__(
+        self, live: LiveTurn, projection: KawaiProjection, send: Send, *, with_ids: bool
+    ) -> None:
         self._live = live
         self._send = send
         self._with_ids = with_ids
-        self._projection = KawaiProjection(live.session_id)
+        self._projection = projection
 
     async def follow(self, number: int) -> None:
         """Send the events after that number as they come, until the turn is over."""
@@ -148,11 +152,3 @@ def _refuse_pictures(scope: HTTPScope) -> None:
     site = header_of(scope, b"sec-fetch-site")
     if site not in ("", "none", "same-origin") and not header_of(scope, b"origin"):
         raise NotAllowed("a page of another site may not start a turn; use EventSource or fetch")
-
-
-def _rejoined(live: LiveTurn | None, last: str) -> tuple[LiveTurn | None, int]:
-    """The turn that `last` is an event of, and that event's number."""
-    turn, _, number = last.partition(":")
-    if live is None or live.id != turn or not number.isdecimal():
-        return None, 0
-    return live, min(int(number), len(live.events))

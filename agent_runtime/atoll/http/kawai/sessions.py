@@ -10,6 +10,7 @@ from litestar.params import Parameter
 from atoll.errors import NotFound
 from atoll.http.access import agent_of
 from atoll.http.kawai.wire import Deleted, Exported, ExportedMessage, SessionAnswer, SessionList
+from atoll.http.listing import listed
 from atoll.loop.conversations import checked
 from atoll.ports import SessionInfo
 
@@ -19,9 +20,9 @@ SessionId = Annotated[str, Parameter(description="As the client chose it, or was
 
 @get("/sessions")
 async def session_list(request: AnyRequest) -> SessionList:
-    """Every live session."""
-    listed = await agent_of(request.app).sessions.listed()
-    return SessionList(tuple(map(_answer, listed)), len(listed))
+    """Every live session, by the beginning of its id where no token guards the agent."""
+    rows = tuple(map(_answer, await listed(request.app)))
+    return SessionList(rows, len(rows))
 
 
 @get("/sessions/{session_id:str}")
@@ -36,11 +37,11 @@ async def session(request: AnyRequest, session_id: SessionId) -> SessionAnswer:
 @get("/sessions/{session_id:str}/export")
 async def session_export(request: AnyRequest, session_id: SessionId) -> Exported:
     """Every word of it."""
-    messages = await agent_of(request.app).sessions.load(checked(session_id))
-    if messages is None:
+    memory = await agent_of(request.app).sessions.recall(checked(session_id))
+    if memory is None:
         raise _unknown(session_id)
-    told = tuple(ExportedMessage(message.role, message.content) for message in messages)
-    return Exported(session_id, told)
+    told = tuple(ExportedMessage(message.role, message.content) for message in memory.messages)
+    return Exported(session_id, told, memory.summary.text, memory.summary.covers)
 
 
 @delete("/sessions/{session_id:str}", status_code=200)
@@ -61,7 +62,8 @@ def _unknown(session_id: str) -> NotFound:
 
 
 def _answer(info: SessionInfo) -> SessionAnswer:
-    return SessionAnswer(info.id, _rfc3339(info.created_at), _rfc3339(info.used_at), info.messages)
+    made, used = _rfc3339(info.created_at), _rfc3339(info.used_at)
+    return SessionAnswer(info.id, made, used, info.messages, info.tokens)
 
 
 def _rfc3339(at: float) -> str:

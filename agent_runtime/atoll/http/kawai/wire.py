@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from atoll.http.trajectory import TrajectoryStep
 from atoll.wire.json import JsonObject, JsonValue
 
 Kind = Literal[
@@ -34,17 +35,6 @@ class ChatRequest(Struct, frozen=True):
     trace: bool = True
 
 
-class TrajectoryStep(Struct, frozen=True):
-    """One tool call with what came of it."""
-
-    index: int
-    thought: str
-    tool_name: str
-    input: JsonObject
-    output: str
-    observation: str
-
-
 class ChatAnswer(Struct, frozen=True, kw_only=True):
     """`answer` is Kawai's; fleet-rlm's page says `response`, its server `assistant_response`."""
 
@@ -56,6 +46,7 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
     completed: bool
     plan: str | None
     trajectory: tuple[TrajectoryStep, ...]
+    trajectory_flat: JsonObject
     history_turns: int
 
 
@@ -68,12 +59,13 @@ class StreamEvent(Struct, frozen=True):
 
 
 class SessionAnswer(Struct, frozen=True):
-    """`GET /sessions/{id}`; times are RFC 3339."""
+    """`GET /sessions/{id}`; times are RFC 3339, `tokens_used` those of all its turns."""
 
     session_id: str
     created_at: str
     last_accessed: str
     message_count: int
+    tokens_used: int
 
 
 class Deleted(Struct, frozen=True):
@@ -84,7 +76,7 @@ class Deleted(Struct, frozen=True):
 
 
 class SessionList(Struct, frozen=True):
-    """`GET /sessions`: every live session, the last used first."""
+    """`GET /sessions`: every live session, the last used first; ids end with … where cut short."""
 
     sessions: tuple[SessionAnswer, ...]
     count: int
@@ -98,7 +90,12 @@ class ExportedMessage(Struct, frozen=True):
 
 
 class Exported(Struct, frozen=True):
-    """`GET /sessions/{id}/export`."""
+    """`GET /sessions/{id}/export`: every message, and what the model is shown for the oldest.
+
+    `summary` stands for the first `summarised_messages`; "" and 0 are none.
+    """
 
     session_id: str
     messages: tuple[ExportedMessage, ...]
+    summary: str
+    summarised_messages: int

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from atoll.errors import AtollError, ClientError
 from atoll.ports import SessionStore
+from atoll.wire.memory import ONE_ANSWER
 from atoll.wire.messages import Message
 
 _INTS = 8
@@ -45,4 +46,4 @@ async def remembered(store: SessionStore, messages: Sequence[Message]) -> list[i
 
 
 def _session_id(context: Sequence[int]) -> str:
-    return "context-" + "-".join(str(number) for number in context[: _INTS + 1])
+    return ONE_ANSWER + "-".join(str(number) for number in context[: _INTS + 1])

@@ -23,6 +23,7 @@ from atoll.http.ollama.wire import (
     ToolCallOut,
 )
 from atoll.wire.events import (
+    Below,
     Event,
     Failure,
     Planning,
@@ -77,6 +78,8 @@ class ChatProjection:
                 return error_body("ollama", event) + b"\n"
             case RunStart() | StepStart() | ToolCall() | ToolResult() | Planning() | Warning():
                 return b""
+            case Below():  # an agent further down: no part of this answer
+                return b""
             case _:
                 assert_never(event)
 
@@ -128,6 +131,8 @@ class GenerateProjection:
             case Failure():
                 return error_body("ollama", event) + b"\n"
             case RunStart() | StepStart() | ToolCall() | ToolResult() | Planning() | Warning():
+                return b""
+            case Below():  # an agent further down: no part of this answer
                 return b""
             case _:
                 assert_never(event)

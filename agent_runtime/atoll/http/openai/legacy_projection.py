@@ -15,6 +15,7 @@ from atoll.http.openai.projection import FINGERPRINT
 from atoll.http.openai.wire import UsageOut
 from atoll.http.sse import EVENT_STREAM, sse
 from atoll.wire.events import (
+    Below,
     Event,
     Failure,
     Planning,
@@ -60,6 +61,7 @@ class TextProjection:
                 | ToolResult()
                 | Planning()
                 | Warning()
+                | Below()
             ):
                 return b""
             case _:

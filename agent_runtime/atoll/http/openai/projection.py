@@ -26,6 +26,7 @@ from atoll.http.openai.wire import (
     UsageOut,
 )
 from atoll.wire.events import (
+    Below,
     Event,
     Failure,
     Planning,
@@ -77,6 +78,8 @@ class CompletionProjection:
             case Failure():
                 return _event(_encode(envelope(event)))
             case RunStart() | StepStart() | ToolCall() | ToolResult() | Planning() | Warning():
+                return b""
+            case Below():  # an agent further down: no part of this answer
                 return b""
             case _:
                 assert_never(event)

@@ -39,6 +39,7 @@ from atoll.http.responses.stream_events import (
 )
 from atoll.http.sse import EVENT_STREAM, sse
 from atoll.wire.events import (
+    Below,
     Event,
     Failure,
     Planning,
@@ -80,6 +81,8 @@ class ResponseProjection:
             case Failure():
                 return self._send([Failed(response=self._failed(event))])
             case RunStart() | StepStart() | ToolCall() | ToolResult() | Planning() | Warning():
+                return b""
+            case Below():  # an agent further down: no part of this answer
                 return b""
             case _:
                 assert_never(event)

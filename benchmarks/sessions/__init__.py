@@ -1,0 +1,1 @@
+"""What sessions cost, and whether kill -9 loses anything of them."""
