@@ -8,8 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +39,7 @@ from atoll_supervisor.shell.lock import Lock
 from atoll_supervisor.shell.notify import Notifier
 from atoll_supervisor.shell.own_port import OwnPort, Wish, own_port
 from atoll_supervisor.shell.plan import Planner
+from atoll_supervisor.shell.saying import say, write
 from atoll_supervisor.shell.successor import (
     become,
     hold_signals,
@@ -343,15 +342,3 @@ def _for_agents(settings: Settings, places: Places) -> dict[str, str]:
     """What its agents need to call each other; the key seals calls and manages nothing."""
     url, key = url_of(settings.host, settings.api_port), ensure_token(places.delegation_key)
     return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key}
-
-
-def say(text: str) -> None:
-    """One line of the daemon's own log, on standard error."""
-    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    write(f"{stamp} {text}")
-
-
-def write(line: str) -> None:
-    """A line on standard error; one that nobody can read is lost."""
-    with suppress(OSError):  # a closed terminal, a full disk, a reader that went away
-        os.write(2, f"{line}\n".encode(errors="backslashreplace"))

@@ -38,12 +38,12 @@ class Slurm:
         self.environ = {name: environ[name] for name in PASSED_ON if name in environ}
 
     async def submit(
-        self, options: Sequence[str], script: str, environment: Mapping[str, str]
+        self, options: Sequence[str], script: Path, environment: Mapping[str, str]
     ) -> str:
-        """Submit a job; its id. Raises ClientError when it can never run, SlurmDown."""
+        """Submit a file; the job's id. Raises ClientError when it can never run, SlurmDown."""
         await self._ping("sbatch")
-        words = ("sbatch", "--parsable", "--export=ALL", *options)
-        code, out, err = await self._run(words, script, {**environment, **self.environ})
+        words = ("sbatch", "--parsable", "--export=ALL", *options, str(script))
+        code, out, err = await self._run(words, {**environment, **self.environ})
         if code != 0:
             said = " ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())
             raise ClientError(f"the cluster refused the job: {said.strip() or f'exit code {code}'}")
@@ -91,16 +91,19 @@ class Slurm:
             raise SlurmDown(f"slurmctld does not answer: {said[0] if said else 'no word'}")
 
     async def _run(
-        self, words: Sequence[str], given: str = "", environ: Mapping[str, str] | None = None
+        self, words: Sequence[str], environ: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
         pipe = asyncio.subprocess.PIPE
-        environ = self.environ if environ is None else environ
         child = await asyncio.create_subprocess_exec(
-            *words, stdin=pipe, stdout=pipe, stderr=pipe, env=environ
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            env=self.environ if environ is None else environ,
         )
         try:
             async with asyncio.timeout(LIMIT):
-                out, err = await child.communicate(given.encode())
+                out, err = await child.communicate()
         except TimeoutError:
             raise SlurmDown(f"{words[0]} did not answer within {LIMIT:g} s") from None
         finally:

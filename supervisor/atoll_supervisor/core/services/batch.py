@@ -24,8 +24,8 @@ set -u
 address=$(sinfo -h -n "${SLURMD_NODENAME:-}" -o %o 2>/dev/null | head -n 1)
 host=$(getent ahostsv4 "${address:-$(hostname)}" | { read -r first _; echo "$first"; })
 host=${host:-0.0.0.0}
-port=$((@FIRST@ + SLURM_JOB_ID * 7 % @COUNT@))
-while (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; do port=$((port + 1)); done
+port=$((@FIRST@ + RANDOM % @COUNT@))
+while (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; do port=$((@FIRST@ + RANDOM % @COUNT@)); done
 printf '%s %s %s %s\n' "$SLURM_JOB_ID" "${SLURM_RESTART_COUNT:-0}" "$host" "$port" >@FILE@.new
 mv @FILE@.new @FILE@
 words=(@WORDS@)

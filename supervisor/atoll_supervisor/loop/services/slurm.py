@@ -76,11 +76,13 @@ class SlurmEngine:
             "name": record.name,
             "key": record.key,
         }
+        script = folder / "job.sh"
+        await asyncio.to_thread(script.write_text, script_of(record, ours, str(folder)))
         self._submitting.add(record.id)
         try:
             job_id = await self._slurm.submit(
                 options_of(record, str(self._log(record)), str(folder)),
-                script_of(record, ours, str(folder)),
+                script,
                 environment_of(record, ours),
             )
         finally:
