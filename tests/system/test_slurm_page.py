@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from shutil import which
 
@@ -34,8 +36,9 @@ def test_every_command_of_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
     )
     script = script.replace("up $HOME/slurm", f"up $HOME/slurm 2 {free_ports(100)}")
     environ = {**daemon.environment, "MODEL": str(model)}
-    environ["PATH"] = os.environ["PATH"]
-    cluster = [str(ROOT / "scripts/slurm-test-cluster"), "down", str(daemon.home / "slurm")]
+    home = tempfile.mkdtemp(prefix="atoll-")  # a short one, for SLURM's unix sockets
+    environ |= {"PATH": os.environ["PATH"], "HOME": home}
+    cluster = [str(ROOT / "scripts/slurm-test-cluster"), "down", f"{home}/slurm"]
     try:
         done = subprocess.run(
             ["bash", "-c", script],
@@ -52,4 +55,8 @@ def test_every_command_of_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
         assert done.stdout.count("Service stopped successfully") == 2
     finally:
         subprocess.run(cluster, timeout=30, capture_output=True)
+        subprocess.run(
+            [".venv/bin/atoll", "down"], cwd=ROOT, env=environ, timeout=30, capture_output=True
+        )
         daemon.end()
+        shutil.rmtree(home)
