@@ -213,3 +213,23 @@ async def raw(api: Daemon, head: str) -> int:
         writer.close()
         await writer.wait_closed()
     return int(line.split()[1])
+
+
+async def test_prompts_want_the_agents_token_where_agents_want_it(tmp_path: Path) -> None:
+    """The lists of services stay open as those of agents do."""
+    async with (
+        daemon(make_fleet(tmp_path), agent_token="for-clients") as running,
+        httpx.AsyncClient(base_url=running.url, timeout=20) as client,
+    ):
+        path, body = "/api/v1/vllm/abc/prompt", {"prompt": "Hello"}
+        answers = [
+            (await client.post(path, json=body, headers=headers)).status_code
+            for headers in (
+                {},
+                {"Authorization": "Bearer wrong"},
+                {"Authorization": "Bearer for-clients"},
+                {"Authorization": f"Bearer {TOKEN}"},
+            )
+        ]
+        assert answers == [401, 401, 404, 404]
+        assert (await client.get("/api/v1/services")).status_code == 200

@@ -204,7 +204,9 @@ def test_a_forgotten_job_is_lost_and_its_number_is_not_ours_any_more(
         fragile.begin("slurmctld", "-c")
         row = daemon.until(made["id"], "failed", limit=50)
         assert "lost" in str(row["reason"])
-        stranger = fragile.run("sbatch", "--parsable", "--mem=50", "--wrap", "sleep 50").strip()
+        stranger = fragile.run(
+            "sbatch", "--parsable", "--mem=50", "-o", "/dev/null", "--wrap", "sleep 50"
+        ).strip()
         assert stranger == job, "SLURM hands the number out again"
         daemon.ask("DELETE", f"/api/v1/services/{made['id']}?purge=true")
         states = {str(fragile.job(stranger)["job_state"]) for _ in range(3)}
@@ -231,3 +233,13 @@ def test_a_job_whose_node_goes_away_waits_for_another(tmp_path: Path, fragile: C
         gone = daemon.until(row["id"], "pending", "failed", limit=90)
         assert gone["reason"]
         assert gone["url"] is None or gone["status"] == "failed"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+def test_a_job_that_runs_over_its_time_has_failed(daemon: SlurmDaemon) -> None:
+    """SLURM counts in minutes and gives some seconds more."""
+    made = daemon.job(time_limit=1)
+    daemon.until(made["id"], "running")
+    row = daemon.until(made["id"], "failed", "cancelled", limit=180)
+    assert (row["status"], row["slurm_state"]) == ("failed", "TIMEOUT")

@@ -7,7 +7,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 
 from atoll_supervisor.api.auth import PUBLIC
-from atoll_supervisor.api.services import AnyServices
+from atoll_supervisor.api.health import AnyServices
 from atoll_supervisor.core.answers import ErrorBody
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.summary import Listed

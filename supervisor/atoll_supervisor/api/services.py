@@ -8,7 +8,7 @@ from typing import Annotated
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import JSONBody, Parameter, SkipValidation
+from litestar.params import JSONBody, Parameter
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -16,17 +16,15 @@ from atoll.errors import ClientError
 from atoll_supervisor.api.agents import AnyFleet
 from atoll_supervisor.api.auth import BY_TOKEN, PUBLIC
 from atoll_supervisor.api.events import AnyEvents
-from atoll_supervisor.api.health import About, health_of
+from atoll_supervisor.api.health import About, AnyServices, health_of
 from atoll_supervisor.api.logs import Follow, Leaving, TailOf
 from atoll_supervisor.api.problems import described
 from atoll_supervisor.core.answers import ErrorBody, Health
 from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow, StatusAnswer, status_of
-from atoll_supervisor.ports import Services
 from atoll_supervisor.shell import tail as log_tail
 
-AnyServices = NamedDependency[SkipValidation[Services]]
 ServiceId = Annotated[str, Parameter(description="A service's id, or a group's")]
 Purge = Annotated[bool, Parameter(description="true: forget it, and remove what it has written")]
 
@@ -60,9 +58,11 @@ class Endpoint(Struct, frozen=True):
 
 
 @get("/api/v1/health", opt=PUBLIC, operation_id="health_v1", tags=["daemon"], sync_to_thread=False)
-def health_v1(fleet: AnyFleet, events: AnyEvents, about: NamedDependency[About]) -> Health:
+def health_v1(
+    fleet: AnyFleet, events: AnyEvents, services: AnyServices, about: NamedDependency[About]
+) -> Health:
     """As `/health`: the source page lists it under its base URL."""
-    return health_of(fleet, events, about)
+    return health_of(fleet, events, services, about)
 
 
 @get(

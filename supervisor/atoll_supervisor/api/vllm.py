@@ -8,7 +8,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from atoll_supervisor.api.auth import PUBLIC, Access, Unauthorized, offered
-from atoll_supervisor.api.services import NO_SERVICE, AnyServices, ServiceId
+from atoll_supervisor.api.health import AnyServices
+from atoll_supervisor.api.services import NO_SERVICE, ServiceId
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.record import ServiceRow
 from atoll_supervisor.core.services.summary import ModelList

@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-import shutil
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from atoll_supervisor.core.spec import Card, Policy, UnitSpec
 from atoll_supervisor.loop.fleet_loop import FleetLoop
 from atoll_supervisor.ports import SeesServices
 from atoll_supervisor.shell.blueprint import Blueprint
+from atoll_supervisor.shell.services.written import remove_written
 
 PREFIX = "service."
 """Of a service's unit: a slug with a dot can never be an agent's."""
@@ -37,6 +38,7 @@ class LocalEngine:
         self._folder = places.state / "services"
         self._environ = {name: environ[name] for name in ("PATH", "HOME") if name in environ}
         self._saw = saw
+        self._gone: dict[str, asyncio.Event] = {}
         fleet.changed = self._changed
 
     async def submit(self, record: Record) -> Record:
@@ -63,8 +65,16 @@ class LocalEngine:
             self._fleet.post([(slug, ev.Removed("the service was ended"))])
 
     async def forget(self, record: Record) -> None:
-        """Remove what it has written."""
-        await asyncio.to_thread(shutil.rmtree, self._data(record), ignore_errors=True)
+        """Remove what it has written, once nothing of it writes any more."""
+        slug = unit_of(record.id)
+        gone = self._gone[slug] = asyncio.Event()
+        if self._fleet.unit(slug) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(record.order.stop_timeout + SLACK):
+                    await gone.wait()
+        del self._gone[slug]
+        (_, log), *_ = self.logs(record)
+        await asyncio.to_thread(remove_written, self._data(record), log)
 
     def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
         """What the keeper has pumped from it; both streams are in one file."""
@@ -75,10 +85,10 @@ class LocalEngine:
 
     def _changed(self, slugs: Collection[str]) -> None:
         for slug in slugs:
-            if not slug.startswith(PREFIX) or slug not in self._fleet.services:
-                continue
             unit = self._fleet.unit(slug)
-            if unit is not None:
+            if unit is None and slug in self._gone:
+                self._gone[slug].set()
+            if unit is not None and slug in self._fleet.services and slug.startswith(PREFIX):
                 port = self._fleet.hands.ports.port_of(slug)
                 self._saw(slug.removeprefix(PREFIX), evidence_of(unit, port))
 

@@ -19,10 +19,9 @@ from atoll.errors import AtollError, ClientError, NotFound
 from atoll_supervisor.core.services.evidence import Evidence, Tick
 from atoll_supervisor.core.services.machine import cancelled, step
 from atoll_supervisor.core.services.order import FindModel, Order, Wish, order_of
-from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt, not_ready
+from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
-    GAUGE,
     Job,
     Record,
     ServiceGroup,
@@ -31,16 +30,16 @@ from atoll_supervisor.core.services.record import (
     row_of,
 )
 from atoll_supervisor.core.services.summary import Listed, ModelList
+from atoll_supervisor.loop.services.asking import Asking
 from atoll_supervisor.ports import ServiceEngine
 from atoll_supervisor.shell.database import REFUSALS
-from atoll_supervisor.shell.services.model_client import ModelClient
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 
 TICK = 1.0
 """Seconds between two looks at the clock."""
 MOST = 1000
-"""Services that may be remembered at once; those that are over can be purged."""
+"""Services that are remembered at once; then the oldest that are over are forgotten."""
 GROUP = "sg-"
 
 
@@ -70,8 +69,7 @@ class ServiceLoop:
         self._engines: Mapping[EngineName, ServiceEngine] = {}
         self._records: dict[str, Record] = {}
         self._dirty: set[str] = set()
-        self._client = ModelClient()
-        self._turns: dict[str, int] = {}
+        self._asking = Asking()
         self._stops: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -102,7 +100,7 @@ class ServiceLoop:
         """Keep the last changes and let go of everything."""
         self._closed = True
         await self._flush()
-        await self._client.close()
+        await self._asking.close()
         await self._around.store.close()
 
     def saw(self, service: str, evidence: Evidence) -> None:
@@ -167,7 +165,9 @@ class ServiceLoop:
     async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
         """Start what is wished for."""
         recipe = await self.recipe(wish.recipe_name)
-        self._check(wish, recipe)
+        if not 1 <= wish.replicas <= recipe.max_replicas:
+            raise ClientError(f"replicas: expected 1 to {recipe.max_replicas}")
+        await self._make_room(wish.replicas)
         order = await asyncio.to_thread(order_of, recipe, wish, self._around.find)
         engine = wish.engine or recipe.engine or self._around.usual_engine
         group = f"{GROUP}{secrets.token_hex(4)}" if wish.replicas > 1 else None
@@ -210,46 +210,27 @@ class ServiceLoop:
 
     async def prompt(self, name: str, prompt: Prompt) -> Answered | NotAnswered:
         """Ask one that runs, the replicas of a group in turn."""
-        record = self._next(name)
-        if record.order.api != "openai":
-            raise ClientError(f"{record.name} is no model server: its recipe names no api")
-        if record.status != "running":
-            return not_ready(record)
-        return await self._client.prompt(record, prompt)
+        return await self._asking.prompt(name, self._of(name), prompt)
 
     async def models(self, name: str) -> ModelList | NotAnswered:
         """The models of one that runs."""
-        record = self._next(name)
-        if record.status != "running":
-            return not_ready(record)
-        found = await self._client.models(record)
-        return (
-            found
-            if isinstance(found, NotAnswered)
-            else ModelList(models=found, service_id=record.id)
-        )
+        return await self._asking.models(name, self._of(name))
 
     async def metrics(self, name: str) -> str:
-        """Our gauges, then what the server says of itself."""
-        record = self._of(name)[0]
-        label = f'{{service="{record.name}",recipe="{record.recipe_name}"}}'
-        lines = [
-            "# TYPE atoll_service_status gauge",
-            f"atoll_service_status{label} {GAUGE[record.status]}",
-            "# TYPE atoll_service_restarts_total counter",
-            f"atoll_service_restarts_total{label} {record.restarts}",
-            "",
-        ]
-        asked = record.order.metrics and record.status == "running"
-        return "\n".join(lines) + (await self._client.metrics(record) if asked else "")
+        """Our gauges, then what the server says of itself; of a group, of each replica."""
+        parts = [await self._asking.metrics(record) for record in self._of(name)]
+        return "".join(parts)
 
     # inside
 
-    def _check(self, wish: Wish, recipe: Recipe) -> None:
-        if not 1 <= wish.replicas <= recipe.max_replicas:
-            raise ClientError(f"replicas: expected 1 to {recipe.max_replicas}")
-        if len(self._records) + wish.replicas > MOST:
-            raise ClientError(f"{MOST} services are remembered: purge some that are over")
+    async def _make_room(self, wanted: int) -> None:
+        """Forget the oldest that are over, when too many are remembered."""
+        excess = len(self._records) + wanted - MOST
+        over = [record for record in self._records.values() if record.is_final]
+        if excess > len(over):
+            raise ClientError(f"{MOST} services are at work: stop some")
+        if excess > 0:
+            await self._purge(tuple(over[:excess]))
 
     def _made(
         self, wish: Wish, recipe: Recipe, order: Order, engine: EngineName, group: str | None
@@ -308,16 +289,6 @@ class ServiceLoop:
         if not found:
             raise NotFound("Service not found")
         return found
-
-    def _next(self, name: str) -> Record:
-        """One that runs, each in its turn; else the best there is."""
-        records = self._of(name)
-        running = [record for record in records if record.status == "running"]
-        if not running:
-            return records[0]
-        turn = self._turns.get(name, 0)
-        self._turns[name] = turn + 1
-        return running[turn % len(running)]
 
     def _stop(self, record: Record) -> None:
         task = asyncio.get_running_loop().create_task(self._end(record))

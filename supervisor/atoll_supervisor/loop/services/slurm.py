@@ -26,6 +26,7 @@ from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_of
 from atoll_supervisor.ports import SeesServices
 from atoll_supervisor.shell.probe import Prober
+from atoll_supervisor.shell.services.written import remove_written
 from atoll_supervisor.shell.slurm import Slurm, SlurmDown
 
 SOON, LATER = 0.5, 2.0
@@ -104,13 +105,14 @@ class SlurmEngine:
             raise SlurmDown(f"{record.name} counts as ended, and {soon}: {error}") from None
 
     async def forget(self, record: Record) -> None:
-        """Only what has surely no job any more can be forgotten; raises SlurmDown.
+        """Remove what it has written; raises SlurmDown when its job cannot be ended.
 
-        Its folder and its output stay: a job that is ending may be writing still.
+        A job that is ending may write a last line, which nobody reads.
         """
         if record.id not in self._settled:
             await self.cancel(record)
         self._drop(record)
+        await asyncio.to_thread(remove_written, self._folder / record.id, self._log(record))
 
     def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
         """The job's output, both streams in one file."""
