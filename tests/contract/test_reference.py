@@ -1,6 +1,8 @@
 """`/openapi.json` and `/scalar`: what they say is what is served."""
 
+import html
 import re
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -12,7 +14,7 @@ from litestar.routes import ASGIRoute, HTTPRoute
 from atoll.config.manifest import Agent as AgentTable
 from atoll.config.manifest import Manifest
 from atoll.http.app import agent_routes
-from tests.fakes.ports import FakeModel
+from tests.fakes.ports import FakeModel, text
 from tests.fakes.serving import Served, serving
 
 REFUSED = {
@@ -102,3 +104,16 @@ def test_a_page_of_a_stranger_reads_neither(served: Served) -> None:
     for path in ("/scalar", "/openapi.json"):
         answer = httpx.get(served.url + path, headers={"Origin": "http://evil.example"})
         assert answer.status_code == 403
+
+
+def test_every_command_of_the_page_works_as_it_stands(tmp_path: Path) -> None:
+    """But for a session that is not there."""
+    with serving(FakeModel(*[text("hi")] * 20), tmp_path) as served:
+        page = httpx.get(f"{served.url}/scalar").text
+        commands = [html.unescape(one) for one in re.findall(r"<pre>(.*?)</pre>", page)]
+        assert len(commands) > 30
+        for command in commands:
+            told = f"{command} -s -o {tmp_path}/answer -w '%{{http_code}}' --max-time 10"
+            ran = subprocess.run(["bash", "-c", told], capture_output=True, text=True, timeout=30)
+            expected = "404" if "SESSION_ID" in command else "200"
+            assert ran.stdout == expected, (command, (tmp_path / "answer").read_text())

@@ -1,11 +1,19 @@
 """From a recipe and a request to a command line: what a request may say, and what it may not."""
 
 import pytest
+from msgspec.structs import replace
 
 from atoll.errors import ClientError
 from atoll.wire.json import JsonObject, JsonValue
 from atoll_supervisor.core.services.amounts import Resources, memory_of
-from atoll_supervisor.core.services.order import MAX_VALUE, Order, Wish, config_shown, order_of
+from atoll_supervisor.core.services.order import (
+    MAX_VALUE,
+    Order,
+    Wish,
+    config_shown,
+    order_of,
+    recipe_shown,
+)
 from atoll_supervisor.core.services.recipe import Amounts, Parameter, Recipe
 
 RECIPE = Recipe(
@@ -162,6 +170,12 @@ def test_a_required_value_must_be_given() -> None:
 def test_an_image_without_a_command_is_run_by_apptainer() -> None:
     made = order_of(Recipe(name="r", image="r.sif"), Wish(recipe_name="r"), str)
     assert made.argv({}) == ["apptainer", "run", "r.sif"]
+
+
+def test_secrets_of_a_recipe_are_not_shown_to_anybody() -> None:
+    recipe = replace(RECIPE, environment={"API_KEY": "abc", "OUR_KEY": "{key}", "COLOUR": "blue"})
+    shown = recipe_shown(recipe).environment
+    assert shown == {"API_KEY": "***", "OUR_KEY": "{key}", "COLOUR": "blue"}
 
 
 def test_secrets_of_a_request_are_not_shown_in_lists() -> None:

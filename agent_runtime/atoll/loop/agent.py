@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from atoll.config.manifest import Manifest
 from atoll.config.names import same_model, slug_of, without_tag
-from atoll.core.budget import Allowance
+from atoll.core.budget import NO_LIMIT
 from atoll.core.hops import Hop
 from atoll.core.papers import Seal
 from atoll.core.vectors import fitted
@@ -88,7 +88,9 @@ class Agent:
         resources = identity.manifest.resources
         self.identity = identity
         self.sessions = sessions
+        self.slug = identity.slug
         self.seal = identity.seal or Seal("", identity.instance_id)
+        self._me = Hop(self.slug, self.seal.realm)
         self.started_at = clock.now()
         self.loaded_until: float | None = None
         self._model = model
@@ -130,11 +132,6 @@ class Agent:
         return self.manifest.agent.name
 
     @property
-    def slug(self) -> str:
-        """The key in URLs."""
-        return self.identity.slug
-
-    @property
     def has_tools(self) -> bool:
         """Whether it has tools of its own; then it "has tools" whatever its model says."""
         own = bool(self._toolbox.specs)
@@ -158,10 +155,9 @@ class Agent:
 
     def answers_to(self, model: str) -> bool:
         """Whether a client that asks for `model` means this agent."""
-        slug = self.slug
         return (
-            model == slug
-            or slug_of(without_tag(model)) == slug
+            model == self.slug
+            or slug_of(without_tag(model)) == self.slug
             or any(same_model(model, alias) for alias in self.aliases)
         )
 
@@ -223,9 +219,9 @@ class Agent:
 
     def _errand(self, request: TurnRequest) -> Errand:
         came = arrived_by()
-        given = came.allowance if came is not None else Allowance()
+        given = came.allowance if came is not None else NO_LIMIT
         ledger = Ledger(self.manifest.budget, self._clock, given, request.tokens_left)
-        return Errand(ledger, came, Hop(self.slug, self.seal.realm))
+        return Errand(ledger, came, self._me)
 
     async def _tools(
         self, request: TurnRequest, errand: Errand

@@ -23,7 +23,7 @@ class Ledger:
         self.usage = Usage()
         self.calls = 0
         self.has_deadline = given.seconds is not None or budget.seconds_per_turn is not None
-        self._is_limited = (budget, given, session_left) != (_NO_BUDGET, NO_LIMIT, None)
+        self._is_limited = budget != _NO_BUDGET or given is not NO_LIMIT or session_left is not None
         self._budget = budget
         self._given = given
         self._session_left = session_left

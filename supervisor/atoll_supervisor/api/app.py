@@ -22,6 +22,7 @@ from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
+from atoll_supervisor.api.reference import reference_page
 from atoll_supervisor.api.upkeep import reload, upgrade
 from atoll_supervisor.api.vllm import vllm
 from atoll_supervisor.gateway.app import Gateway
@@ -38,6 +39,7 @@ _HANDLERS = (
     reload,
     upgrade,
     openapi_document,
+    reference_page,
     *service_routes.HANDLERS,
     *recipes.HANDLERS,
 )

@@ -9,6 +9,7 @@ from litestar.params import Parameter
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.health import AnyServices
 from atoll_supervisor.core.answers import ErrorBody
+from atoll_supervisor.core.services.order import recipe_shown
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.summary import Listed
 
@@ -37,7 +38,7 @@ async def list_recipes(services: AnyServices) -> tuple[Listed, ...]:
 async def show_recipe(services: AnyServices, recipe: RecipePath) -> Shown:
     """One recipe: its command, its parameters, and what a request may change."""
     path = str(recipe).removeprefix("/")
-    found = await services.recipe(path)
+    found = recipe_shown(await services.recipe(path))
     values = {name: getattr(found, name) for name in Recipe.__struct_fields__}
     return Shown(**values, path=path)
 

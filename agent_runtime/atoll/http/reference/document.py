@@ -44,7 +44,8 @@ def _types() -> Iterator[Type]:
 def _told(operation: Operation, refs: dict[Type, JsonValue], schemas: JsonObject) -> JsonObject:
     told: JsonObject = {"tags": [operation.group], "summary": operation.summary}
     told["operationId"] = f"{operation.method} {operation.path}"
-    told["parameters"] = [*_in_path(operation.path), *_in_query(operation.query, schemas)]
+    asked = refs[operation.query] if operation.query is not None else None
+    told["parameters"] = [*_in_path(operation.path), *_in_query(asked, schemas)]
     if operation.path.startswith("/ws/"):
         frames: JsonObject = {"client": refs[operation.takes or object]}
         frames["server"] = {"oneOf": [refs[one] for one in operation.streams]}
@@ -76,8 +77,9 @@ def _in_path(path: str) -> Iterator[JsonObject]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _in_query(query: Type | None, schemas: JsonObject) -> Iterator[JsonObject]:
-    schema = schemas[query.__name__] if query else {}
+def _in_query(ref: JsonValue, schemas: JsonObject) -> Iterator[JsonObject]:
+    name = str(ref["$ref"]).rpartition("/")[2] if isinstance(ref, dict) else ""
+    schema = schemas.get(name, {})
     assert isinstance(schema, dict)
     fields, required = schema.get("properties", {}), schema.get("required", [])
     assert isinstance(fields, dict)

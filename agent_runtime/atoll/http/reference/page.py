@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from html import escape
 
+from atoll.http.reference.example import WORDS, Examples
 from atoll.wire.json import JsonObject, JsonValue
 
 _STYLE = """
@@ -13,7 +14,8 @@ body{color:#1c2430;background:#fff}a{color:#0b5cad}
 h2{margin-top:2.5rem;border-bottom:1px solid #ccd3dc}
 code,summary,th{font-family:ui-monospace,monospace;font-size:.9rem}
 details{margin:.4rem 0;padding:.4rem .8rem;border:1px solid #ccd3dc;border-radius:.4rem}
-summary{cursor:pointer}b{display:inline-block;min-width:4rem}
+pre{overflow-x:auto;background:#8882;padding:.4rem .8rem}summary{cursor:pointer}
+b{display:inline-block;min-width:4rem}
 table{border-collapse:collapse;margin:.5rem 0}
 th,td{text-align:left;vertical-align:top;padding:.1rem 1.5rem .1rem 0}
 @media(prefers-color-scheme:dark){body{color:#dfe5ee;background:#12161c}a{color:#7db8f5}}
@@ -26,9 +28,13 @@ POLICY = (
 """Content-Security-Policy of the page."""
 
 
-def page_of(document: JsonObject) -> str:
-    """The page that shows an OpenAPI document as `document_of` makes them."""
-    info = _object(document["info"])
+def page_of(document: JsonObject, base: str, words: Mapping[str, JsonValue] | None = None) -> str:
+    """The page that shows an OpenAPI document which is served at `base`.
+
+    `words` stand in examples, in fields and parameters of those names.
+    """
+    info, schemas = _object(document["info"]), _object(_object(document["components"])["schemas"])
+    examples = Examples(base, schemas, {**WORDS, **(words or {})})
     title = escape(str(info["title"]))
     return "".join(
         (
@@ -37,32 +43,34 @@ def page_of(document: JsonObject) -> str:
             f"<title>{title}</title><style>{_STYLE}</style>",
             f"<h1>{title} {escape(str(info['version']))}</h1>",
             f"<p>{escape(str(info['description']))}</p>",
-            '<p>Every route of this agent; <a href="openapi.json">openapi.json</a> for tools.</p>',
-            *_groups(_object(document["paths"])),
+            '<p>Every route; <a href="openapi.json">openapi.json</a> for tools.</p>',
+            *_groups(_object(document["paths"]), examples),
             "<h2>Types</h2>",
-            *_types(_object(_object(document["components"])["schemas"])),
+            *_types(schemas),
             "</html>",
         )
     )
 
 
-def _groups(paths: JsonObject) -> Iterator[str]:
+def _groups(paths: JsonObject, examples: Examples) -> Iterator[str]:
     group = ""
     for path, methods in paths.items():
         for method, operation in _object(methods).items():
             told = _object(operation)
-            now = str(_list(told["tags"])[0])
+            now = str(next(iter(_list(told.get("tags", []))), "Other"))
             if now != group:
                 group = now
                 yield f"<h2>{escape(group)}</h2>"
-            yield from _operation(method, path, told)
+            example = "" if "x-websocket" in told else examples.curl(path, method, told)
+            yield from _operation(method, path, told, example)
 
 
-def _operation(method: str, path: str, told: JsonObject) -> Iterator[str]:
+def _operation(method: str, path: str, told: JsonObject, example: str) -> Iterator[str]:
     name = "WS" if "x-websocket" in told else method.upper()
     yield f"<details><summary><b>{name}</b> {escape(path)}</summary>"
-    yield f"<p>{_marked(str(told['summary']))}</p><table>"
-    for parameter in map(_object, _list(told["parameters"])):
+    yield f"<p>{_marked(str(told.get('description', told['summary'])))}</p>"
+    yield f"<pre>{escape(example)}</pre><table>" if example else "<table>"
+    for parameter in map(_object, _list(told.get("parameters", []))):
         at = f"{parameter['name']} ({parameter['in']})"
         yield _row(at, _object(parameter["schema"]), needed=parameter["required"] is True)
     for label, schema in _bodies(told):

@@ -34,7 +34,9 @@ async def reference_page(request: AnyRequest) -> Response[str]:
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
     }
-    page: str = pages.page_of(_document(agent_of(request.app)))
+    base, agent = str(request.base_url).rstrip("/"), agent_of(request.app)
+    words = {"model": agent.slug, "model_id": agent.slug}
+    page: str = pages.page_of(_document(agent), base, words)
     return Response(page, headers=headers, media_type="text/html")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from atoll.config.suggest import did_you_mean, shown
 from atoll.errors import ClientError
@@ -120,6 +121,15 @@ def config_shown(config: JsonObject) -> JsonObject:
         return config
     masked = {name: "***" if _SECRET.search(name) else environment[name] for name in environment}
     return {**config, "environment": masked}
+
+
+def recipe_shown(recipe: Recipe) -> Recipe:
+    """The recipe as anybody may see it: without the secrets that its author wrote into it."""
+    shown_as = {
+        name: "***" if _SECRET.search(name) and not PLACE.search(value) else value
+        for name, value in recipe.environment.items()
+    }
+    return replace(recipe, environment=shown_as)
 
 
 def _words(recipe: Recipe) -> tuple[str, ...]:

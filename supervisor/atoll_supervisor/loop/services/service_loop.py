@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from atoll.config.names import slug_of
 from atoll.errors import AtollError, ClientError, NotFound
 from atoll_supervisor.core.services.evidence import Evidence, Tick
 from atoll_supervisor.core.services.machine import cancelled, step
@@ -240,7 +241,7 @@ class ServiceLoop:
         return Record(
             id=number,
             uuid=secrets.token_hex(16),
-            name=f"{recipe.name}-{number}",
+            name=f"{slug_of(recipe.name) or 'service'}-{number}",
             recipe_name=wish.recipe_name,
             engine=engine,
             order=order,
