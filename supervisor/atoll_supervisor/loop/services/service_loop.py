@@ -176,10 +176,9 @@ class ServiceLoop:
         await self._keep(*records)
         for record in records:
             self._records[record.id] = record
-        await self._submit(records)
-        accepted = tuple(
-            replace(self._records[one.id], status="pending", reason="", state="") for one in records
-        )  # as the page has it; where it has come to since, its status tells
+        placed = await self._submit(records)
+        accepted = tuple(replace(one, status="pending", reason="", state="") for one in placed)
+        # As the page has it; where it has come to since, its status tells.
         return group_of(accepted) if group else row_of(accepted[0])
 
     async def cancel(self, name: str, *, purge: bool) -> str:
@@ -251,20 +250,28 @@ class ServiceLoop:
             group_id=group,
         )
 
-    async def _submit(self, records: list[Record]) -> None:
+    async def _submit(self, records: list[Record]) -> list[Record]:
         """All of them or none: a job that is refused takes the others of its group back."""
         try:
-            for record in records:
-                placed = await self._engines[record.engine].submit(record)
-                now = self._records[record.id]
-                self._records[record.id] = replace(
-                    now, job=placed.job, host=now.host or placed.host, port=now.port or placed.port
-                )
-                await self._keep(self._records[record.id])
+            return [await self._place(record) for record in records]
         except AtollError:
             for record in records:
-                await self._take_back(self._records[record.id])
+                await self._take_back(self._records.get(record.id, record))
             raise
+
+    async def _place(self, record: Record) -> Record:
+        """Have its engine begin it; what somebody ended meanwhile is ended where it is now."""
+        placed = await self._engines[record.engine].submit(record)
+        now = self._records.get(record.id)
+        if now is None or now.is_final:
+            await self._end(placed)
+        if now is None:
+            return placed
+        host, port = now.host or placed.host, now.port or placed.port
+        known = replace(now, job=placed.job, host=host, port=port)
+        self._records[record.id] = known
+        await self._keep(known)
+        return known
 
     async def _take_back(self, record: Record) -> None:
         """What cannot be ended now stays as cancelled, for its engine to end later."""

@@ -7,6 +7,7 @@ does not answer changes nothing but what a running server itself says.
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -67,6 +68,7 @@ class SlurmEngine:
         self._probers: dict[str, tuple[Starts, Prober]] = {}
         self._submitting: set[str] = set()
         self._settled: set[str] = set()
+        self._submitted = asyncio.Event()
 
     async def submit(self, record: Record) -> Record:
         """Give it to sbatch."""
@@ -88,6 +90,7 @@ class SlurmEngine:
             )
         finally:
             self._submitting.discard(record.id)
+            self._submitted.set()
         return replace(record, job=JobKey(job_id=job_id))
 
     def adopt(self, record: Record) -> Record:
@@ -126,9 +129,16 @@ class SlurmEngine:
             if records:
                 await self._try(records)
             steady = all(one.status == "running" for one in alive)
-            await asyncio.sleep(LATER if steady else SOON)
+            await self._pause(LATER if steady else SOON)
 
     # inside
+
+    async def _pause(self, seconds: float) -> None:
+        """Until it is time for the next look, or a job has just been submitted."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._submitted.wait()
+        self._submitted.clear()
 
     def _concerns(self, record: Record) -> bool:
         return record.engine == "slurm" and record.id not in self._settled
@@ -207,6 +217,8 @@ class SlurmEngine:
 
     async def _end(self, record: Record, job: Job | None) -> None:
         """A service that is over has no job: it may have been ended while nobody answered."""
+        if record.id in self._submitting:
+            return
         if job is None or job.is_over:
             self._settled.add(record.id)
         elif job.state != "COMPLETING":
