@@ -1,10 +1,10 @@
 """An operation as a command that can be tried. Pure."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from atoll.wire.json import JsonObject, JsonValue
@@ -39,7 +39,7 @@ class Examples(Struct, frozen=True):
         if operation.get("security"):
             words.append(SHOWN)
         if (schema := body_of(operation)) is not None:
-            body = json.dumps(self.sample(schema), ensure_ascii=False)
+            body = msgspec.json.encode(self.sample(schema)).decode()
             words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(body)]
         query = "&".join(f"{name}={self._named(name)}" for name in asked(operation))
         whole = f"{self.base}{place}?{query}" if query else self.base + place
