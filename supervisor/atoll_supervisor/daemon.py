@@ -8,8 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +30,7 @@ from atoll_supervisor.loop.keeping import Keeping
 from atoll_supervisor.loop.looks import Looks
 from atoll_supervisor.loop.runs import Retention, Runs
 from atoll_supervisor.loop.runtime import Runtime
+from atoll_supervisor.loop.services.assembly import begin_services, make_services
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell import checkup
 from atoll_supervisor.shell.database_thread import DatabaseThread
@@ -43,6 +42,7 @@ from atoll_supervisor.shell.notify import Notifier
 from atoll_supervisor.shell.own_port import OwnPort, Wish, own_port
 from atoll_supervisor.shell.plan import Planner
 from atoll_supervisor.shell.run_store import RunStore
+from atoll_supervisor.shell.saying import say, write
 from atoll_supervisor.shell.successor import (
     become,
     hold_signals,
@@ -121,6 +121,7 @@ class Daemon:
         self._fleet = self._make_fleet()
         kept = Retention(settings.keep_runs_days, settings.keep_runs)
         self._runs = Runs(RunStore(disk), self._fleet, self._access.work_token, kept)
+        self._services = make_services(settings, places, os.environ, self._events.note)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"
@@ -144,6 +145,7 @@ class Daemon:
             own = await self._serve(await self._reach())
         finally:
             await self._runs.close()
+            await self._services.close()
             await self._events.close()
         return own if self._upgrade else None
 
@@ -180,6 +182,8 @@ class Daemon:
     def _adopt(self, reached: Reached) -> None:
         """First of all: from here on nothing that happens to what runs is missed."""
         self._fleet.adopt(reached.link, reached.states)
+        note = self._events.note
+        begin_services(self._services, self._fleet, self._places, os.environ, note)
         self._keeping.begin(reached)
         found = sum(isinstance(state, Process) for state in reached.states)
         if found:
@@ -193,6 +197,7 @@ class Daemon:
             background = [
                 group.create_task(self._fleet.run(self._beat, self._notifier.interval)),
                 group.create_task(self._keeping.run()),
+                group.create_task(self._services.run()),
                 group.create_task(self._looks.run()),
                 group.create_task(self._runs.main()),
                 group.create_task(self._looks.watch(self._settings.agents_dir)),
@@ -215,6 +220,7 @@ class Daemon:
         else:  # also when somebody wants it all to end meanwhile
             self._notifier.stopping()
             self._runs.leave()
+            self._services.hush()
             if not await self._fleet.shut_down():
                 self._note("nothing ends any more: the keeper does not answer, and is killed")
                 self._keeping.kill()
@@ -259,6 +265,7 @@ class Daemon:
             events=self._events,
             runs=self._runs,
             upkeep=self,
+            services=self._services,
             leaving=self._down,
         )
         return HttpServer(app, sock, stop_timeout=API_STOP_TIMEOUT)
@@ -330,15 +337,3 @@ def _for_agents(settings: Settings, places: Places) -> dict[str, str]:
     """What its agents need to call each other; the key seals calls and manages nothing."""
     url, key = url_of(settings.host, settings.api_port), ensure_token(places.delegation_key)
     return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key}
-
-
-def say(text: str) -> None:
-    """One line of the daemon's own log, on standard error."""
-    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    write(f"{stamp} {text}")
-
-
-def write(line: str) -> None:
-    """A line on standard error; one that nobody can read is lost."""
-    with suppress(OSError):  # a closed terminal, a full disk, a reader that went away
-        os.write(2, f"{line}\n".encode(errors="backslashreplace"))

@@ -17,6 +17,12 @@ from atoll_supervisor.core.runs.records import (
     Run,
     Wanted,
 )
+from atoll_supervisor.core.services.evidence import Evidence
+from atoll_supervisor.core.services.order import Wish
+from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
+from atoll_supervisor.core.services.recipe import Recipe
+from atoll_supervisor.core.services.record import Record, ServiceGroup, ServiceRow
+from atoll_supervisor.core.services.summary import Listed, ModelList
 
 
 class Fleet(Protocol):
@@ -145,4 +151,100 @@ class Runs(Protocol):
 
     def follow(self, run_id: str, after: int, leaving: asyncio.Event) -> AsyncIterator[list[Told]]:
         """The run's events after an id, to its end; nothing for a while comes as an empty list."""
+        ...
+
+
+class Services(Protocol):
+    """The services of one daemon and their recipes, as the management API sees them.
+
+    `name` is a service's id, or where it says so a group's; raises NotFound.
+    """
+
+    @property
+    def degraded(self) -> str:
+        """Why services cannot be kept, or ""."""
+        ...
+
+    async def recipes(self) -> tuple[Listed, ...]:
+        """Every recipe."""
+        ...
+
+    async def recipe(self, path: str) -> Recipe:
+        """One recipe; raises NotFound in the source page's words."""
+        ...
+
+    def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
+        """Every service, oldest first; only those that speak `api`, if one is named."""
+        ...
+
+    def groups(self) -> tuple[ServiceGroup, ...]:
+        """Every group of replicas, oldest first."""
+        ...
+
+    def row(self, name: str) -> ServiceRow | ServiceGroup:
+        """A service or a group."""
+        ...
+
+    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
+        """Start what is wished for; raises ClientError for what the recipe does not allow."""
+        ...
+
+    async def cancel(self, name: str, *, purge: bool) -> str:
+        """End a service or a group, and with `purge` forget it; its job's id."""
+        ...
+
+    def key(self, name: str) -> str:
+        """The API key that a service's server was started with."""
+        ...
+
+    def logs(self, name: str) -> tuple[tuple[str, Path], ...]:
+        """The files that a service writes, each with a title."""
+        ...
+
+    async def prompt(self, name: str, prompt: Prompt) -> Answered | NotAnswered:
+        """Ask a service, or one of a group's in turn."""
+        ...
+
+    async def models(self, name: str) -> ModelList | NotAnswered:
+        """The models that a service serves."""
+        ...
+
+    async def metrics(self, name: str) -> str:
+        """A service's state and its own metrics in the text format of Prometheus."""
+        ...
+
+
+class ServiceEngine(Protocol):
+    """Where services run; what it sees of them it tells by the `saw` it was made with."""
+
+    async def submit(self, record: Record) -> Record:
+        """Begin to run it; raises ClientError when it never can. The record, and what is known."""
+        ...
+
+    def adopt(self, record: Record) -> Record:
+        """Look after a service that an earlier daemon began; called before anything else."""
+        ...
+
+    async def cancel(self, record: Record) -> None:
+        """End it; returns when that is on its way."""
+        ...
+
+    async def forget(self, record: Record) -> None:
+        """Give up what is kept for it."""
+        ...
+
+    def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
+        """Its output files, each with a title."""
+        ...
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        ...
+
+
+class SeesServices(Protocol):
+    """Whom an engine tells what it sees."""
+
+    def __call__(self, service: str, evidence: Evidence) -> None:
+        """Take in what was seen of the service of this id."""
         ...

@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     agents_dir: Path = Path("atoll_agents")
+    recipes_dir: Path = Path("recipes")
     host: str = "127.0.0.1"
     api_port: int = 8099
     base_port: int = 8100
@@ -73,7 +74,10 @@ def read_settings(
     flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path, home: Path
 ) -> Settings:
     """The settings and their origins; raises ConfigError with every bad value and its origin."""
-    values: dict[str, object] = {"agents_dir": cwd / "atoll_agents"}
+    values: dict[str, object] = {
+        "agents_dir": cwd / "atoll_agents",
+        "recipes_dir": cwd / "recipes",
+    }
     origins: dict[str, Origin] = {}
     problems: list[Problem] = []
     for layer in _layers(flags, environ, cwd, home):
@@ -231,9 +235,10 @@ def _names(value: object) -> tuple[str, ...]:
         raise ValueError("an array of strings") from error
 
 
-_PATHS = frozenset({"agents_dir", "state_dir"})
+_PATHS = frozenset({"agents_dir", "recipes_dir", "state_dir"})
 _READERS: Mapping[str, Callable[[object], object]] = {
     "agents_dir": _text,
+    "recipes_dir": _text,
     "host": _host,
     "api_port": _port,
     "base_port": _port,

@@ -57,6 +57,11 @@ def test_every_module_is_packaged(names: list[str]) -> None:
     assert wanted <= set(names)
 
 
+def test_the_recipes_of_services_come_along(names: list[str]) -> None:
+    recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").rglob("*.toml")}
+    assert {f"atoll_supervisor/{path}" for path in recipes} <= set(names)
+
+
 def test_types_and_licence_come_along(names: list[str]) -> None:
     assert {"atoll/py.typed", "atoll_supervisor/py.typed", "atoll_conformance/py.typed"} <= set(
         names

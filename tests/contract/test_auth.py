@@ -24,6 +24,10 @@ PUBLIC = {
     ("GET", "/docs"),
     ("GET", "/redoc"),
     ("GET", "/scalar"),
+    ("GET", "/api/v1/health"),
+    ("GET", "/api/v1/recipes"),
+    ("GET", "/api/v1/services"),
+    ("GET", "/api/v1/service-groups"),
 }
 WORK = {
     ("GET", "/run"): 200,
@@ -35,8 +39,18 @@ WORK = {
     ("POST", "/run/batch"): 400,
     ("POST", "/run/x/cancel"): 404,
     ("DELETE", "/run/x"): 404,
+    ("GET", "/api/v1/vllm/services"): 200,
+    ("GET", "/api/v1/vllm/ghidraagent/models"): 404,
+    ("POST", "/api/v1/vllm/ghidraagent/prompt"): 400,
 }
-"""Routes that let agents work: as the gateway's, without a token where agents have none."""
+"""Routes that have agents and models work: as the gateway's, open where agents have no token."""
+OPEN_BUT_EMPTY = {
+    ("GET", "/api/v1/recipes/ghidraagent"): 404,
+    ("GET", "/api/v1/services/ghidraagent"): 404,
+    ("GET", "/api/v1/services/ghidraagent/status"): 404,
+    ("GET", "/api/v1/services/ghidraagent/metrics"): 404,
+}
+"""Lists need no token; here there is nothing to show."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "X-CUSTOM"]
 NAME = "ghidraagent"
 AGENT = f"/api/v1/agents/{NAME}"
@@ -54,11 +68,15 @@ WRONG_CREDENTIALS = [
 ]
 
 
+def _named(path: str) -> str:
+    return re.sub(r"{(run|batch)_id}", "x", re.sub(r"{(name|recipe)}", NAME, path))
+
+
 def routes() -> list[tuple[str, str]]:
-    given = dict.fromkeys(("fleet", "events", "runs", "upkeep", "about", "leaving"))
-    app = application(given, Access(TOKEN), "0")
+    names = ("fleet", "events", "runs", "upkeep", "services", "about", "leaving")
+    app = application(dict.fromkeys(names), Access(TOKEN), "0")
     return sorted(
-        (method, re.sub(r"{(run|batch)_id}", "x", route.path_format.replace("{name}", NAME)))
+        (method, _named(route.path_format))
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
@@ -83,7 +101,9 @@ async def test_only_the_routes_on_the_list_answer_without_the_token(
     """OPTIONS is answered by the guard in front, which knows nothing of the routes."""
     answers = {route: (await http.request(*route)).status_code for route in routes()}
     expected = {
-        route: 200 if route in PUBLIC else 204 if route[0] == "OPTIONS" else 401
+        route: 200
+        if route in PUBLIC
+        else OPEN_BUT_EMPTY.get(route, 204 if route[0] == "OPTIONS" else 401)
         for route in answers
     }
     assert answers == expected | WORK
@@ -226,3 +246,23 @@ async def raw(api: Daemon, head: str) -> int:
         writer.close()
         await writer.wait_closed()
     return int(line.split()[1])
+
+
+async def test_prompts_want_the_agents_token_where_agents_want_it(tmp_path: Path) -> None:
+    """The lists of services stay open as those of agents do."""
+    async with (
+        daemon(make_fleet(tmp_path), agent_token="for-clients") as running,
+        httpx.AsyncClient(base_url=running.url, timeout=20) as client,
+    ):
+        path, body = "/api/v1/vllm/abc/prompt", {"prompt": "Hello"}
+        answers = [
+            (await client.post(path, json=body, headers=headers)).status_code
+            for headers in (
+                {},
+                {"Authorization": "Bearer wrong"},
+                {"Authorization": "Bearer for-clients"},
+                {"Authorization": f"Bearer {TOKEN}"},
+            )
+        ]
+        assert answers == [401, 401, 404, 404]
+        assert (await client.get("/api/v1/services")).status_code == 200

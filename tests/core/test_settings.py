@@ -37,7 +37,9 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_the_defaults_are_the_documented_ones(machine: Machine) -> None:
-    assert machine.settings() == Settings(agents_dir=machine.cwd / "atoll_agents")
+    assert machine.settings() == Settings(
+        agents_dir=machine.cwd / "atoll_agents", recipes_dir=machine.cwd / "recipes"
+    )
     assert Settings().host == "127.0.0.1"
     assert (Settings().api_port, Settings().base_port, Settings().auth) == (8099, 8100, "token")
 
@@ -66,6 +68,7 @@ def test_a_stronger_source_wins_and_is_named(machine: Machine) -> None:
 def test_every_key_can_be_a_variable(machine: Machine) -> None:
     found = machine.settings(
         ATOLL_AGENTS_DIR="agents",
+        ATOLL_RECIPES_DIR="/recipes",
         ATOLL_HOST="::1",
         ATOLL_API_PORT="9001",
         ATOLL_BASE_PORT="9100",
@@ -77,6 +80,7 @@ def test_every_key_can_be_a_variable(machine: Machine) -> None:
     )
     assert found == Settings(
         agents_dir=machine.cwd / "agents",
+        recipes_dir=Path("/recipes"),
         host="::1",
         api_port=9001,
         base_port=9100,

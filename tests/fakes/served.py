@@ -16,6 +16,7 @@ from atoll_supervisor.ports import Events, Runs
 from tests.fakes.events import MemoryEvents
 from tests.fakes.fleet import MemoryFleet, row_of
 from tests.fakes.runs import NoRuns
+from tests.fakes.services import NoServices
 from tests.fakes.upkeep import MemoryUpkeep
 
 TOKEN = "the-token-of-the-tests"
@@ -70,6 +71,7 @@ async def daemon(
         events=events,
         runs=runs,
         upkeep=MemoryUpkeep(),
+        services=NoServices(),
         leaving=leaving,
     )
     async with served(app, port) as port:

@@ -74,4 +74,3 @@ def test_a_model_host_is_run_on_its_own_socket_and_never_beside_another(tmp_path
     assert not GIVEN.keys() & launch.env.keys()  # it calls nobody
     assert not host.needs_port
     assert not host.spec.policy.overlap
-    assert host.address("127.0.0.1", None) == host.socket

@@ -193,3 +193,14 @@ def _is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_port_is_not_opened_without_a_key(gguf: Path):
+    """Every program of this machine could use it, and any web page by a plain form."""
+    words = ["-m", "atoll.modelhost", "--model", str(gguf), "--port", "1"]
+    environ = {name: value for name, value in os.environ.items() if name != "LLAMA_API_KEY"}
+    done = subprocess.run(
+        [sys.executable, *words], env=environ, capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 2
+    assert "set LLAMA_API_KEY" in done.stderr

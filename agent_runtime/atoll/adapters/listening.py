@@ -42,6 +42,18 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+def can_bind(host: str, port: int) -> bool:
+    """Whether nobody listens there now; connections that have ended do not count."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
 def port_of(sock: socket.socket) -> int:
     """The port a socket is bound to."""
     port: int = sock.getsockname()[1]

@@ -19,8 +19,10 @@ from atoll.adapters.private import private_directory
 from atoll.adapters.pulled import find_pulled
 from atoll.config.places import places_of
 from atoll.errors import ConfigError, Problem
-from atoll.modelhost.engine import Engine, Serving, load_engine, params_for
+from atoll.modelhost.engine import Door, Engine, Serving, load_engine, params_for
 
+KEY = "LLAMA_API_KEY"
+"""The variable in which llama.cpp's own server takes its key, too."""
 CANNOT_LOAD = 5
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 
@@ -29,7 +31,7 @@ class Wish(Struct, frozen=True):
     """The command line."""
 
     model: str
-    socket: Path
+    place: Path | Door
     name: str
 
 
@@ -44,7 +46,8 @@ def main() -> int:
         channel = open_channel(os.environ)
         engine = load_engine()
         serving = _serving(wish, os.environ)
-        claim(wish.socket)
+        if isinstance(wish.place, Path):
+            claim(wish.place)
     except ConfigError as error:
         return _refuse(wish, error.problems[0])
     except NoChannel as error:
@@ -55,17 +58,24 @@ def main() -> int:
 def _wish(arguments: Sequence[str]) -> Wish:
     parser = argparse.ArgumentParser(prog="python -m atoll.modelhost")
     parser.add_argument("--model", required=True, help="a GGUF file, or the name of a pulled model")
-    parser.add_argument("--socket", required=True, type=Path, help="the unix socket to serve on")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--socket", type=Path, help="the unix socket to serve on")
+    place.add_argument("--port", type=int, help=f"the port to serve on, to who shows ${KEY}")
+    parser.add_argument("--host", default="127.0.0.1", help="the address of that port")
     parser.add_argument("--name", default="", help="what clients call the model")
     given = parser.parse_args(arguments)
-    return Wish(model=given.model, socket=given.socket.absolute(), name=given.name)
+    if given.socket is not None:
+        return Wish(model=given.model, place=given.socket.absolute(), name=given.name)
+    if not os.environ.get(KEY):
+        parser.error(f"a port is open to every program of this machine: set {KEY} to a secret")
+    return Wish(given.model, Door(given.host, given.port, os.environ[KEY]), given.name)
 
 
 def _serving(wish: Wish, environ: Mapping[str, str]) -> Serving:
     gguf = find_pulled(places_of(environ, os.getuid()), wish.model)
     path = gguf or Path(wish.model).expanduser()
     name = wish.name or (wish.model if gguf else path.stem)
-    return Serving(path, read_gguf(path), name, wish.socket)
+    return Serving(path, read_gguf(path), name, wish.place)
 
 
 def claim(path: Path) -> None:
@@ -101,7 +111,8 @@ def _serve_until_stopped(engine: Engine, serving: Serving, channel: Channel) -> 
     os.umask(0o077)
     threading.Thread(target=_serve, args=(engine, serving, channel), daemon=True).start()
     signal.sigwait(STOPPING)
-    serving.socket.unlink(missing_ok=True)
+    if isinstance(serving.place, Path):
+        serving.place.unlink(missing_ok=True)
     with suppress(KeeperGone):
         channel.stopping()
     return 0

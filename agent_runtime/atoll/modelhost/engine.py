@@ -39,6 +39,8 @@ class Params(Protocol):
     """The part of xllamacpp.CommonParams that we set."""
 
     hostnames: list[str]
+    port: int
+    api_keys: list[str]
     model_alias: list[str]
     cors_origins: str
     ui: bool
@@ -74,13 +76,21 @@ class Engine(Struct, frozen=True):
     start: Callable[[Params], object]
 
 
+class Door(Struct, frozen=True):
+    """Where it is served over TCP; only whoever shows the `key` may use it."""
+
+    host: str
+    port: int
+    key: str
+
+
 class Serving(Struct, frozen=True):
-    """What is served, under which name, where."""
+    """What is served, under which name, where: a unix socket's path, or a door."""
 
     gguf: Path
     facts: Gguf
     name: str
-    socket: Path
+    place: Path | Door
 
 
 def load_engine() -> Engine:
@@ -102,7 +112,7 @@ def params_for(engine: Engine, serving: Serving) -> Params:
     """The engine's settings for one model."""
     params, slots = engine.new_params(), slots_of(serving.facts)
     params.model.path = str(serving.gguf)
-    params.hostnames = [str(serving.socket)]
+    _place(params, serving.place)
     # A list: a plain string would be taken letter by letter (models.md 4.1).
     params.model_alias = [serving.name]
     params.n_ctx = slots.count * slots.context
@@ -112,6 +122,13 @@ def params_for(engine: Engine, serving: Serving) -> Params:
     params.cache_ram_mib = CACHE_RAM_MIB
     params.verbosity = ERRORS_ONLY
     return closed(params)
+
+
+def _place(params: Params, place: Path | Door) -> None:
+    if isinstance(place, Path):
+        params.hostnames = [str(place)]
+    else:
+        params.hostnames, params.port, params.api_keys = [place.host], place.port, [place.key]
 
 
 def closed(params: Params) -> Params:

@@ -12,6 +12,8 @@ from atoll.errors import AtollError
 from atoll.http.asgi import AsgiApp
 from atoll.http.guard import GuardRules
 from atoll.http.heads import HeadAsGet
+from atoll_supervisor.api import recipes
+from atoll_supervisor.api import services as service_routes
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
 from atoll_supervisor.api.batches import read_batch, run_batch
@@ -32,8 +34,9 @@ from atoll_supervisor.api.runs import (
     run_flock,
 )
 from atoll_supervisor.api.upkeep import reload, upgrade
+from atoll_supervisor.api.vllm import vllm
 from atoll_supervisor.gateway.app import Gateway
-from atoll_supervisor.ports import Events, Fleet, Runs, Upkeep
+from atoll_supervisor.ports import Events, Fleet, Runs, Services, Upkeep
 
 _HANDLERS = (
     health,
@@ -56,6 +59,8 @@ _HANDLERS = (
     run_batch,
     read_batch,
     reference_page,
+    *service_routes.HANDLERS,
+    *recipes.HANDLERS,
 )
 
 
@@ -68,20 +73,16 @@ def create_app(
     events: Events,
     runs: Runs,
     upkeep: Upkeep,
+    services: Services,
     leaving: asyncio.Event | None = None,
 ) -> AsgiApp:
-    """The daemon's ASGI application, with Host, Origin and body checks in front.
+    """The daemon's ASGI application: `rules` say which hosts and origins may speak to it.
 
-    `rules` are those of its guard. Streams that would never end do so when `leaving` is set.
+    Streams that would never end do so when `leaving` is set.
     """
-    given = {
-        "fleet": fleet,
-        "events": events,
-        "runs": runs,
-        "upkeep": upkeep,
-        "about": About(version, secrets.token_hex(16)),
-        "leaving": leaving or asyncio.Event(),
-    }
+    about, leaving = About(version, secrets.token_hex(16)), leaving or asyncio.Event()
+    given: dict[str, object] = {"fleet": fleet, "events": events, "runs": runs, "upkeep": upkeep}
+    given |= {"services": services, "about": about, "leaving": leaving}
     management = HeadAsGet(application(given, access, version), may_be_endless)
     return Doors(Gateway(fleet, access.work_token), management, rules, access.work_token)
 
@@ -89,7 +90,7 @@ def create_app(
 def application(given: Mapping[str, object], access: Access, version: str) -> Litestar:
     """The routes alone, whose handlers are `given` these; `create_app` is what may be served."""
     return Litestar(
-        route_handlers=[*_HANDLERS, actions()],
+        route_handlers=[*_HANDLERS, actions(), vllm()],
         dependencies={name: _always(value) for name, value in given.items()},
         guards=[Gate(access)],
         exception_handlers={
@@ -115,7 +116,7 @@ def may_be_endless(path: str) -> bool:
     match path.rstrip("/").split("/")[1:]:
         case ["api", "v1", "events"]:
             return True
-        case ["api", "v1", "agents", _, "logs" | "events"] | ["run", _, "events"]:
+        case ["api", "v1", "agents" | "services", _, "logs" | "events"] | ["run", _, "events"]:
             return True
         case _:
             return False

@@ -78,6 +78,7 @@ class Gate:
 
 
 def _offered(connection: ASGIConnection[BaseRouteHandler, object, object, State]) -> str:
+    """The token that a request shows, "" for none."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()

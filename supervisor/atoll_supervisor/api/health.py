@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from msgspec import Struct
 
 from atoll_supervisor.api.agents import AnyFleet
@@ -14,6 +15,9 @@ from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.core.answers import AgentCounts, Health
 from atoll_supervisor.core.row import Row
+from atoll_supervisor.ports import Events, Fleet, Services
+
+AnyServices = NamedDependency[SkipValidation[Services]]
 
 
 class About(Struct, frozen=True):
@@ -24,12 +28,20 @@ class About(Struct, frozen=True):
 
 
 @get("/health", opt=PUBLIC, operation_id="health", tags=["daemon"], sync_to_thread=False)
-def health(fleet: AnyFleet, events: AnyEvents, about: NamedDependency[About]) -> Health:
+def health(
+    fleet: AnyFleet, events: AnyEvents, services: AnyServices, about: NamedDependency[About]
+) -> Health:
     """The daemon's health: 200 as long as the daemon itself works.
 
     `degraded` while the disk refuses what the daemon has to remember.
     """
-    reason = "; ".join(fault for fault in (fleet.degraded, events.degraded) if fault)
+    return health_of(fleet, events, services, about)
+
+
+def health_of(fleet: Fleet, events: Events, services: Services, about: About) -> Health:
+    """The answer of every path that asks for the daemon's health."""
+    faults = (fleet.degraded, events.degraded, services.degraded)
+    reason = "; ".join(filter(None, faults))
     return Health(
         status="degraded" if reason else "healthy",
         ok=not reason,

@@ -28,6 +28,11 @@ Flag = Path | str | int | None
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with one sub-folder for each agent.  [default: ./atoll_agents]",
 )
+@click.option(
+    "--recipes-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of your own service recipes.  [default: ./recipes]",
+)
 @click.option("--host", help="Address to listen at.  [default: 127.0.0.1]")
 @click.option(
     "--base-port",

@@ -116,8 +116,8 @@ def on_manifest(unit: Unit, event: ev.Manifest, now: float) -> Step:
             return _on_spec_accepted(unit, spec, now)
         case ev.SpecBroken():
             return _on_spec_broken(unit, event)
-        case ev.Removed():
-            return _to_rest(unit, "forget", "its folder was removed", now)
+        case ev.Removed(why=why):
+            return _to_rest(unit, "forget", why, now)
         case _:
             assert_never(event)
 

@@ -19,7 +19,6 @@ LATE = "start-timeout"
 
 _CAUSES: dict[type[ev.Event], str] = {
     ev.SpecAccepted: "its manifest was read",
-    ev.Removed: "its folder was removed",
     ev.StartAsked: "an operator asked for a start",
     ev.StopAsked: "an operator asked for a stop",
     ev.ShutDownBegun: "the daemon is going down",
@@ -40,7 +39,7 @@ def cause_of(event: ev.Event, before: Unit, after: Unit) -> str:
             return "its manifest is good again"
         case ev.SpecAccepted(spec=spec) if before.spec and before.spec.checksum != spec.checksum:
             return EDITED
-        case ev.RestartAsked(cause=cause):
+        case ev.RestartAsked(cause=cause) | ev.Removed(why=cause):
             return cause
         case ev.BecameReady() if isinstance(before.phase, Replacing):
             return handed_over(before.phase)

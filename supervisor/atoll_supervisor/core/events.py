@@ -29,7 +29,9 @@ class SpecBroken(Struct, frozen=True):
 
 
 class Removed(Struct, frozen=True):
-    """The unit's folder is gone."""
+    """Nobody asks for the unit any more, and `why`."""
+
+    why: str = "its folder was removed"
 
 
 class StartAsked(Struct, frozen=True):

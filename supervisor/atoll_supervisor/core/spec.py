@@ -9,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 Restart = Literal["always", "on-failure", "never"]
-Kind = Literal["agent", "model_host"]
+Kind = Literal["agent", "model_host", "service"]
 
 
 class Policy(Struct, frozen=True, kw_only=True):

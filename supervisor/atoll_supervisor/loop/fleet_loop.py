@@ -7,7 +7,7 @@ event with the generation it belongs to.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -60,7 +60,11 @@ class Machine(Struct, frozen=True):
 
 
 class FleetLoop:
-    """The fleet of one daemon: the `ports.Fleet` of the API, and the life of every unit."""
+    """The fleet of one daemon: the `ports.Fleet` of the API, and the life of every unit.
+
+    `services` are the units that no folder asks for, and `changed` is called with
+    the slugs of all that may have changed.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,8 @@ class FleetLoop:
         self.warnings = recovered.warnings
         self._began = machine.now()
         self.default_llm = recovered.record.default_llm
+        self.services: dict[str, Blueprint] = {}
+        self.changed: Callable[[Collection[str]], object] = len
         self._machine = machine
         self._fleet = Fleet(unwanted=frozenset(stopped))
         self._inbox: deque[News] = deque()
@@ -128,7 +134,7 @@ class FleetLoop:
 
     def discovered(self, found: Iterable[Blueprint | Broken]) -> None:
         """Take in a look at the agents directory: whatever changed becomes events."""
-        found = tuple(found)
+        found = (*found, *self.services.values())
         specs = [item.spec if isinstance(item, Blueprint) else item for item in found]
         blueprints = {item.spec.slug: item for item in found if isinstance(item, Blueprint)}
         use = self.hands.learn(blueprints)
@@ -167,8 +173,8 @@ class FleetLoop:
                 await asyncio.sleep(interval)
 
     async def settled(self) -> None:
-        """Return when no unit is on its first way up any more."""
-        for slug in list(self._fleet.units):
+        """Return when no agent is on its first way up any more; a service may take minutes."""
+        for slug in self._fleet.units.keys() - self.services.keys():
             await self._until(slug, serves_or_failed(-1))
 
     async def shut_down(self) -> bool:
@@ -238,6 +244,10 @@ class FleetLoop:
         arrived = serves_or_failed(serves.generation if serves else -1)
         return await self._ask(name, ev.RestartAsked(), arrived, wait=wait)
 
+    def unit(self, slug: str) -> Unit | None:
+        """A unit as it is now, for whoever is told that it has `changed`."""
+        return self._fleet.units.get(slug)
+
     def log_file(self, name: str) -> Path:
         """The live log file of a unit; raises NotFound."""
         return self.hands.log_of(self._unit(name).slug)
@@ -251,6 +261,7 @@ class FleetLoop:
         self._remembering.tell(concerned, self._fleet.units)  # before anything that follows
         self._perform(orders)
         self._waiters.look(concerned, self._fleet.units)
+        self.changed(concerned)
         if any(isinstance(event, ev.Wish | ev.Manifest) for _, event in batch):
             self._saving.mark()
 

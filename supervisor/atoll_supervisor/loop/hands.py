@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -94,6 +95,8 @@ class Hands:
         self._learned = True
         self.blueprints.update(blueprints)
         self.ports.wish({slug: b.spec.fixed_port for slug, b in blueprints.items() if b.needs_port})
+        for slug in blueprints:
+            self._await_answers(slug)
         return tuple(
             (slug, used(state))
             for slug in sleepless
@@ -201,7 +204,8 @@ class Hands:
             case do.Probe(generation):
                 self._probe(slug, generation)
             case do.HoldSocket():
-                if self.ports.is_wished(slug):
+                blueprint = self.blueprints.get(slug)
+                if self.ports.is_wished(slug) and not (blueprint and blueprint.order):
                     self._holding.hold(slug)
             case do.ReleaseSocket():
                 self._holding.release(slug)
@@ -234,8 +238,7 @@ class Hands:
 
     def is_forked(self, slug: str) -> bool:
         """Whether the unit's processes are made from the template."""
-        blueprint = self.blueprints.get(slug)
-        return blueprint is not None and blueprint.via == "fork"
+        return (known := self.blueprints.get(slug)) is not None and known.via == "fork"
 
     def kill(self, slug: str) -> None:
         """End every process of the unit at once."""
@@ -264,7 +267,7 @@ class Hands:
             self._unsent.append((slug, generation))
         elif blueprint is None:  # a unit that was taken over, with a manifest that is broken
             self._launchable(slug, generation, "there is no good manifest to start it by")
-        elif blueprint.needs_port:
+        elif blueprint.is_given_socket:
             self._holding.launch(slug, generation)
         else:
             self._launchable(slug, generation, "")
@@ -283,7 +286,8 @@ class Hands:
         if self._link is None:
             self._unsent.append((slug, generation))
             return
-        blueprint, port = self.blueprints[slug], self.ports.port_of(slug)
+        blueprint = self.blueprints[slug]
+        port = self.ports.at_launch(slug, blueprint.ours.get("host", ""))
         instance = secrets.token_hex(16)
         self._link.send(blueprint.launch(generation, instance, self.log_of(slug), port))
         # A keeper that dies before it tells of the launch still owes the core its end.
@@ -296,9 +300,12 @@ class Hands:
     def _probe(self, slug: str, generation: int) -> None:
         state, blueprint = self.process(slug, generation), self.blueprints.get(slug)
         if state is not None and blueprint is not None:
-            address = blueprint.address(self._host, self.port_of(slug, generation))
-            instance = state.instance if blueprint.needs_port else ""
-            self._probing.start((slug, generation), address, instance)
+            port = self.port_of(slug, generation)
+            self._probing.start(state, partial(blueprint.prober, self._host, port))
+
+    def _await_answers(self, slug: str) -> None:
+        states = self._processes.get(slug, {}).values()
+        self._probing.await_answers(self.blueprints.get(slug), states, self.ports.port_of(slug))
 
     def _changed(self, state: Process) -> Iterable[ev.Event]:
         slug, generation = state.unit, state.generation
@@ -309,6 +316,7 @@ class Hands:
             self._gone(slug, generation)
         if (was.stage, was.pid) != (state.stage, state.pid):
             self._sample(slug)
+            self._await_answers(slug)
         return tuple(news(was, state, use=self._sleeps(slug)))
 
     def _is_stray(self, state: Process) -> bool:
@@ -323,8 +331,8 @@ class Hands:
             del self._processes[slug]
 
     def _sleeps(self, slug: str) -> bool:
-        blueprint = self.blueprints.get(slug)
-        return blueprint is not None and blueprint.spec.policy.idle_timeout > 0
+        known = self.blueprints.get(slug)
+        return known is not None and known.spec.policy.idle_timeout > 0
 
     def _sample(self, slug: str) -> None:
         """Watch what serves, else what starts."""

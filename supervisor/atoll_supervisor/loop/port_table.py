@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from atoll.adapters.listening import can_bind
 from atoll_supervisor.core.numbering import Numbers, assign
 
 
@@ -70,6 +71,17 @@ class PortTable:
         """A stranger holds this port: who had it gets the next free one."""
         self._taken.add(port)
         self._assign()
+
+    def at_launch(self, slug: str, host: str) -> int | None:
+        """The port of a process that is launched now; one that binds it itself names its `host`.
+
+        Such a one moves on from an automatic port that a stranger holds.
+        """
+        while (port := self.port_of(slug)) is not None:
+            if not host or self.is_fixed(slug) or can_bind(host, port):
+                return port
+            self.give_up(port)
+        return None
 
     def _assign(self) -> None:
         self._numbers = assign(self._wishes, self._known, self._base, self._taken)

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.spec import UnitSpec
 from atoll_supervisor.keeper.protocol import Launch, Via
-from atoll_supervisor.shell.probe import Address
+from atoll_supervisor.shell.probe import Prober
 
 
 class Blueprint(Struct, frozen=True, kw_only=True):
     """A unit's specification and what the keeper needs besides.
 
     An agent has a `manifest`; a model host has the `gguf` it serves on the
-    unix `socket`. `limits` are those of `keeper.protocol.Launch`.
+    unix `socket`; a service has an `order`, whose places `ours` fill but for its
+    port. `limits` are those of `keeper.protocol.Launch`.
     """
 
     spec: UnitSpec
@@ -26,11 +28,18 @@ class Blueprint(Struct, frozen=True, kw_only=True):
     manifest: Path | None = None
     gguf: Path | None = None
     socket: Path | None = None
+    order: Order | None = None
+    ours: Mapping[str, str] = {}
 
     @property
     def needs_port(self) -> bool:
-        """Whether the keeper holds a TCP socket for it."""
+        """Whether it has a port of its own."""
         return self.socket is None
+
+    @property
+    def is_given_socket(self) -> bool:
+        """Whether the keeper holds its socket; a service binds its port itself."""
+        return self.needs_port and self.order is None
 
     def launch(self, generation: int, instance: str, log: Path, port: int | None) -> Launch:
         """The process of one generation; the keeper adds what it passes (`keeper.ground`).
@@ -42,22 +51,32 @@ class Blueprint(Struct, frozen=True, kw_only=True):
             "ATOLL_GENERATION": str(generation),
             "ATOLL_INSTANCE": instance,
         }
+        ours = {**self.ours, "port": str(port or 0)}
         return Launch(
             unit=self.spec.slug,
             generation=generation,
             via=self.via,
-            argv=[sys.executable, "-m", *self._module(port)],
-            env={**self.env, **names},
+            argv=self.order.argv(ours) if self.order else self._interpreter(port),
+            env={**self.env, **(self.order.env(ours) if self.order else {}), **names},
             cwd=str(self.cwd),
             log=str(log),
-            listen=self.needs_port,
+            listen=self.is_given_socket,
             limits=dict(self.limits),
             memo=self.spec.checksum,
         )
 
-    def address(self, host: str, port: int | None) -> Address:
-        """Where its /health answers."""
-        return self.socket if self.socket is not None else (host, port or 0)
+    def prober(self, host: str, port: int | None, instance: str) -> Prober:
+        """Asks this process for its health; only ours tell who answers."""
+        if self.order is not None:
+            health = self.order.health
+            address = (self.ours["host"], port or 0)
+            return Prober(address, path=health.path, limit=health.timeout, ours=False)
+        if self.socket is not None:
+            return Prober(self.socket)
+        return Prober((host, port or 0), instance)
+
+    def _interpreter(self, port: int | None) -> list[str]:
+        return [sys.executable, "-m", *self._module(port)]
 
     def _module(self, port: int | None) -> tuple[str, ...]:
         if self.socket is not None:

@@ -41,16 +41,27 @@ class ProbeResult(Struct, frozen=True, kw_only=True):
 
 
 class Prober:
-    """Probes one process; a new process needs a new prober."""
+    """Probes one process; a new process needs a new prober.
+
+    A server that is not `ours` (a service) may answer any body.
+    """
 
     def __init__(
-        self, address: Address, instance_id: str = "", path: str = "/health", limit: float = LIMIT
+        self,
+        address: Address,
+        instance_id: str = "",
+        path: str = "/health",
+        limit: float = LIMIT,
+        *,
+        ours: bool = True,
     ) -> None:
         self._address = address
         self._instance_id = instance_id
         self._limit = limit
         host = "localhost" if isinstance(address, Path) else authority(*address)
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n"
+        self._path = path
+        self._ours = ours
         self._connection: _Connection | None = None
         self._closed = False
 
@@ -107,7 +118,9 @@ class Prober:
 
     def _judge(self, status: int, body: bytes, seconds: float) -> ProbeResult:
         if status not in _OK:
-            return _failed(f"/health answered {status}")
+            return _failed(f"{self._path} answered {status}")
+        if not self._ours:
+            return ProbeResult(ok=True, seconds=seconds)
         try:
             health = msgspec.json.decode(body, type=JsonObject)
         except msgspec.MsgspecError:

@@ -1,0 +1,249 @@
+"""`/api/v1/services`: MeluXina's services (seeds-contract.md 5), by their page and beyond it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from litestar import Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, Parameter
+from litestar.response import Stream
+from msgspec import Struct
+
+from atoll.errors import ClientError
+from atoll_supervisor.api.agents import AnyFleet
+from atoll_supervisor.api.auth import BY_TOKEN, PUBLIC
+from atoll_supervisor.api.events import AnyEvents
+from atoll_supervisor.api.health import About, AnyServices, health_of
+from atoll_supervisor.api.logs import Follow, Leaving, TailOf
+from atoll_supervisor.api.problems import described
+from atoll_supervisor.core.answers import ErrorBody, Health
+from atoll_supervisor.core.plain import plain_line
+from atoll_supervisor.core.services.order import Wish
+from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow, StatusAnswer, status_of
+from atoll_supervisor.shell import tail as log_tail
+
+ServiceId = Annotated[str, Parameter(description="A service's id, or a group's")]
+Purge = Annotated[bool, Parameter(description="true: forget it, and remove what it has written")]
+
+NO_SERVICE = {404: ResponseSpec(ErrorBody, description="No service of this id")}
+
+
+class Stopped(Struct, frozen=True):
+    """The page's answer to DELETE."""
+
+    message: str
+    job_id: str
+
+
+class Logs(Struct, frozen=True):
+    """The last lines of every output file, each under its title."""
+
+    logs: str
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True):
+    """The only status that can be asked for."""
+
+    status: str
+
+
+class Endpoint(Struct, frozen=True):
+    """Where a server is reached, and the key that it wants to see as a bearer."""
+
+    url: str | None
+    api_key: str
+
+
+@get("/api/v1/health", opt=PUBLIC, operation_id="health_v1", tags=["daemon"], sync_to_thread=False)
+def health_v1(
+    fleet: AnyFleet, events: AnyEvents, services: AnyServices, about: NamedDependency[About]
+) -> Health:
+    """As `/health`: the source page lists it under its base URL."""
+    return health_of(fleet, events, services, about)
+
+
+@get(
+    "/api/v1/services",
+    opt=PUBLIC,
+    operation_id="list_services",
+    tags=["services"],
+    sync_to_thread=False,
+)
+def list_services(services: AnyServices) -> tuple[ServiceRow, ...]:
+    """Every service, oldest first."""
+    return services.rows()
+
+
+@post(
+    "/api/v1/services",
+    status_code=201,
+    operation_id="create_service",
+    tags=["services"],
+    security=BY_TOKEN,
+    responses={
+        **described(400, 401, 415),
+        404: ResponseSpec(ErrorBody, description="No recipe of this name"),
+    },
+)
+async def create_service(services: AnyServices, data: JSONBody[Wish]) -> ServiceRow | ServiceGroup:
+    """Start a service from a recipe, or with `replicas` a group of them."""
+    return await services.create(data)
+
+
+@get(
+    "/api/v1/services/{name:str}",
+    opt=PUBLIC,
+    operation_id="show_service",
+    tags=["services"],
+    responses=NO_SERVICE,
+    sync_to_thread=False,
+)
+def show_service(services: AnyServices, name: ServiceId) -> ServiceRow | ServiceGroup:
+    """One service, or a group with its replicas."""
+    return services.row(name)
+
+
+@delete(
+    "/api/v1/services/{name:str}",
+    status_code=200,
+    operation_id="stop_service",
+    tags=["services"],
+    security=BY_TOKEN,
+    responses={**described(401), **NO_SERVICE},
+)
+async def stop_service(services: AnyServices, name: ServiceId, purge: Purge = False) -> Stopped:
+    """Stop a service; it stays readable as `cancelled` until it is purged."""
+    return Stopped("Service stopped successfully", await services.cancel(name, purge=purge))
+
+
+@get(
+    "/api/v1/services/{name:str}/status",
+    opt=PUBLIC,
+    operation_id="service_status",
+    tags=["services"],
+    responses=NO_SERVICE,
+    sync_to_thread=False,
+)
+def service_status(services: AnyServices, name: ServiceId) -> StatusAnswer:
+    """The state of a service, for those who poll."""
+    return status_of(services.row(name))
+
+
+@post(
+    "/api/v1/services/{name:str}/status",
+    status_code=200,
+    operation_id="set_service_status",
+    tags=["services"],
+    security=BY_TOKEN,
+    responses={**described(400, 401, 415), **NO_SERVICE},
+)
+async def set_service_status(
+    services: AnyServices, name: ServiceId, data: JSONBody[Asked]
+) -> StatusAnswer:
+    """End a service the source system's other way: `{"status": "cancelled"}`."""
+    if data.status != "cancelled":
+        raise ClientError("a service can only be set to `cancelled`")
+    await services.cancel(name, purge=False)
+    return status_of(services.row(name))
+
+
+@get(
+    "/api/v1/services/{name:str}/endpoint",
+    operation_id="service_endpoint",
+    tags=["services"],
+    security=BY_TOKEN,
+    responses={**described(401), **NO_SERVICE},
+    sync_to_thread=False,
+)
+def service_endpoint(services: AnyServices, name: ServiceId) -> Endpoint:
+    """Where a service's own server is, and its key, for clients that speak to it directly."""
+    row = services.row(name)
+    if isinstance(row, ServiceGroup):
+        raise ClientError("a group has many addresses: ask for one of its replicas")
+    return Endpoint(row.url, services.key(name))
+
+
+@get(
+    "/api/v1/services/{name:str}/logs",
+    operation_id="service_logs",
+    tags=["services"],
+    security=BY_TOKEN,
+    responses={
+        200: ResponseSpec(Logs, description="The last lines; with `follow`, text/plain"),
+        **described(400, 401),
+        **NO_SERVICE,
+    },
+)
+async def service_logs(
+    services: AnyServices,
+    leaving: Leaving,
+    name: ServiceId,
+    tail: TailOf = 1000,
+    follow: Follow = False,
+) -> Response[Logs] | Stream:
+    """What a service printed; with `follow=true` a text that goes on with every new line."""
+    files = services.logs(name)
+    if not follow:
+        parts = [await asyncio.to_thread(_section, title, path, tail) for title, path in files]
+        return Response(Logs("\n".join(parts)), media_type="application/json")
+    if len(files) != 1:
+        raise ClientError("a group's logs cannot be followed: follow one of its replicas")
+    headers = {"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+    pieces = log_tail.follow(files[0][1], tail, leaving)
+    return Stream(_lines(pieces), media_type="text/plain", headers=headers)
+
+
+@get(
+    "/api/v1/services/{name:str}/metrics",
+    opt=PUBLIC,
+    operation_id="service_metrics",
+    tags=["services"],
+    responses={
+        200: ResponseSpec(str, description="Metrics", media_type="text/plain"),
+        **NO_SERVICE,
+    },
+    media_type="text/plain",
+)
+async def service_metrics(services: AnyServices, name: ServiceId) -> str:
+    """A service's state and its server's own metrics, in the text format of Prometheus."""
+    return await services.metrics(name)
+
+
+@get(
+    "/api/v1/service-groups",
+    opt=PUBLIC,
+    operation_id="list_service_groups",
+    tags=["services"],
+    sync_to_thread=False,
+)
+def list_groups(services: AnyServices) -> tuple[ServiceGroup, ...]:
+    """Every group of replicas, oldest first."""
+    return services.groups()
+
+
+def _section(title: str, path: Path, lines: int) -> str:
+    found = log_tail.tail(path, lines)
+    return "\n".join((f"=== {title} ===", *map(plain_line, found), ""))
+
+
+async def _lines(pieces: AsyncIterator[list[str]]) -> AsyncIterator[bytes]:
+    async for lines in pieces:
+        yield "".join(f"{plain_line(line)}\n" for line in lines).encode()
+
+
+HANDLERS = (
+    health_v1,
+    list_services,
+    create_service,
+    show_service,
+    stop_service,
+    service_status,
+    set_service_status,
+    service_endpoint,
+    service_logs,
+    service_metrics,
+    list_groups,
+)

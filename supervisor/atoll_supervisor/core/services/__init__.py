@@ -1,0 +1,1 @@
+"""Decisions about services: recipes, requests, states. Pure, like all of `core`."""

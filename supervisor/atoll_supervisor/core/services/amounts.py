@@ -1,0 +1,97 @@
+"""Resources as numbers: what people write, what a recipe allows, what a service gets."""
+
+import re
+
+from msgspec import Struct
+
+from atoll.config.suggest import shown
+from atoll.errors import ClientError
+from atoll_supervisor.core.services.recipe import Amounts
+
+MIB = 1024 * 1024
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s?([KMGT]?)i?B?", re.ASCII)
+_POWERS = {"": 2, "K": 1, "M": 2, "G": 3, "T": 4}
+_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
+_CORES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)
+
+
+class Resources(Struct, frozen=True, kw_only=True):
+    """What one service gets: `memory` in bytes, `time_limit` in minutes; 0 means no limit."""
+
+    nodes: int = 1
+    cpu: float = 0
+    memory: int = 0
+    gpu: int = 0
+    time_limit: int = 0
+
+
+def memory_of(value: str | int) -> int:
+    """Bytes: `32G`, `512MB`, `4GiB`; a bare number is MiB (sbatch(1), --mem). Raises ValueError."""
+    found = _SIZE.fullmatch(str(value))
+    if isinstance(value, bool) or found is None:
+        raise ValueError('a size such as "32G" or "512M"')
+    return _positive(int(float(found[1]) * 1024 ** _POWERS[found[2]]), "a size above 0")
+
+
+def resources_of(base: Amounts, wish: Amounts, given: frozenset[str], most: Amounts) -> Resources:
+    """The recipe's resources with the request's over them; raises ClientError.
+
+    `given` are the keys that the request has: null in it means none, so that
+    `"gpu": null` asks for no GPU whatever the recipe says.
+    """
+    asked = {
+        key: getattr(wish if key in given else base, key)
+        for key in ("nodes", "cpu", "memory", "gpu", "time_limit")
+    }
+    found = _read(asked, "config.resources")
+    limits = _read({key: getattr(most, key) for key in asked}, "the recipe's limits")
+    for key, word in asked.items():
+        limit, value = getattr(limits, key), getattr(found, key)
+        if getattr(most, key) is not None and value > limit:
+            told = f"{shown(str(word))} is more than the {getattr(most, key)} that"
+            raise ClientError(f"config.resources.{key}: {told} this recipe allows")
+    return found
+
+
+def _read(asked: dict[str, str | int | float | None], where: str) -> Resources:
+    numbers: dict[str, int | float] = {}
+    for key, value in asked.items():
+        if value is None:
+            continue
+        try:
+            numbers[key] = _number(key, value)
+        except ValueError as error:
+            told = f"{shown(str(value))!r} is not {error}"
+            raise ClientError(f"{where}.{key}: {told}") from None
+    return Resources(
+        nodes=int(numbers.get("nodes", 1)),
+        cpu=numbers.get("cpu", 0),
+        memory=int(numbers.get("memory", 0)),
+        gpu=int(numbers.get("gpu", 0)),
+        time_limit=int(numbers.get("time_limit", 0)),
+    )
+
+
+def _number(key: str, value: str | float) -> int | float:
+    if key == "memory":
+        return memory_of(value if isinstance(value, str) else int(value))
+    if key == "cpu":
+        if isinstance(value, bool) or not _CORES.fullmatch(str(value)):
+            raise ValueError("a number of CPUs")
+        return _cores(float(value))
+    if isinstance(value, bool) or not _WHOLE.fullmatch(str(value)):
+        raise ValueError("a whole number")
+    number = int(value)
+    return _positive(number, "a number above 0") if key == "nodes" else number
+
+
+def _cores(number: float) -> float:
+    if number <= 0:
+        raise ValueError("a number of CPUs above 0")
+    return number
+
+
+def _positive(number: int, what: str) -> int:
+    if number <= 0:
+        raise ValueError(what)
+    return number

@@ -1,0 +1,266 @@
+"""From a recipe and a request to what is run: checked values in a command that nobody can change.
+
+A request's environment may set only what the recipe declares, so no loader
+variable (`LD_PRELOAD`, `PYTHONPATH`) and no option (`-x`) comes in by it
+(attacks.md S16, S33).
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from atoll.config.suggest import did_you_mean, shown
+from atoll.errors import ClientError
+from atoll.wire.json import JsonObject, JsonValue
+from atoll_supervisor.core.services.amounts import Resources, resources_of
+from atoll_supervisor.core.services.recipe import (
+    Amounts,
+    EngineName,
+    HealthCheck,
+    Location,
+    Parameter,
+    Recipe,
+)
+
+PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+OURS = frozenset({"python", "host", "port", "data", "name", "key"})
+MAX_VALUE = 4096
+"""Characters of one value of a request."""
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+FindModel = Callable[[str], str]
+"""The GGUF file of a path or of a pulled model's name; raises ClientError."""
+
+
+class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/services`.
+
+    `config` holds `environment`, `resources` and the recipe's parameters whose
+    place is the root. `replicas` more than 1 starts a group.
+    """
+
+    recipe_name: str
+    config: JsonObject = {}
+    engine: EngineName | None = None
+    replicas: int = 1
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What an engine is to run, made once and kept with the service.
+
+    `values` fill the `{places}` of `command` and of `environment`; `given` are
+    variables of the request, taken as they are.
+    """
+
+    command: tuple[str, ...]
+    values: dict[str, str]
+    environment: dict[str, str]
+    given: dict[str, str]
+    resources: Resources
+    health: HealthCheck
+    api: str = ""
+    metrics: str = ""
+    start_limit: float = 600.0
+    stop_timeout: float = 10.0
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+
+    def argv(self, ours: Mapping[str, str]) -> list[str]:
+        """The argument vector; `ours` are the places that the engine knows."""
+        every = {**self.values, **ours}
+        return [_filled(word, every) for word in self.command]
+
+    def env(self, ours: Mapping[str, str]) -> dict[str, str]:
+        """The recipe's variables and the request's; nothing of the daemon's."""
+        every = {**self.values, **ours}
+        made = {name: _filled(value, every) for name, value in self.environment.items()}
+        return {**made, **self.given}
+
+
+def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
+    """What the request asks for; raises ClientError that names the field and what it may be."""
+    sections = _sections(recipe, wish.config)
+    found: dict[str, str] = {}
+    for name, parameter in recipe.parameters.items():
+        value = _value_of(name, parameter, sections[parameter.location])
+        if value is not None:
+            found[name] = find(value) if parameter.type == "gguf" else value
+    named = {name for word in _words(recipe) for name in PLACE.findall(word)}
+    flags = tuple(_flags(recipe, found))
+    on_line = named | {name for name, one in recipe.parameters.items() if one.flag}
+    over = {
+        name: _text(f"config.environment.{name}", value)
+        for name, value in sections["environment"].items()
+        if name not in recipe.parameters and value is not None
+    }
+    return Order(
+        command=(*_words(recipe), *flags),
+        values={**found, **{_place(n): found[n] for n in found if recipe.parameters[n].flag}},
+        environment={k: v for k, v in recipe.environment.items() if k not in over},
+        given={**over, **{n: v for n, v in found.items() if n not in on_line}},
+        resources=_resources(recipe, sections["resources"]),
+        health=recipe.health,
+        api=recipe.api,
+        metrics=recipe.metrics,
+        start_limit=recipe.start_limit,
+        stop_timeout=recipe.stop_timeout,
+        partition=recipe.partition,
+        account=recipe.account,
+        qos=recipe.qos,
+    )
+
+
+def config_shown(config: JsonObject) -> JsonObject:
+    """The request's config as lists show it, which need no token: without secrets."""
+    environment = config.get("environment")
+    if not isinstance(environment, dict):
+        return config
+    masked = {name: "***" if _SECRET.search(name) else environment[name] for name in environment}
+    return {**config, "environment": masked}
+
+
+def recipe_shown(recipe: Recipe) -> Recipe:
+    """The recipe as anybody may see it: without the secrets that its author wrote into it."""
+    shown_as = {
+        name: "***" if _SECRET.search(name) and not PLACE.search(value) else value
+        for name, value in recipe.environment.items()
+    }
+    return replace(recipe, environment=shown_as)
+
+
+def _words(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.command:
+        return recipe.command
+    return ("apptainer", "run", *(("--nv",) if recipe.resources.gpu else ()), recipe.image)
+
+
+def _flags(recipe: Recipe, found: Mapping[str, str]) -> Iterator[str]:
+    for name, parameter in recipe.parameters.items():
+        value = found.get(name)
+        if not parameter.flag or value is None:
+            continue
+        if parameter.type == "boolean":
+            if value == "true":
+                yield parameter.flag
+        else:
+            yield from (parameter.flag, f"{{{_place(name)}}}")
+
+
+def _place(name: str) -> str:
+    """The place of a flag's value: a parameter's name need not be fit for one."""
+    return "flag_" + re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _sections(recipe: Recipe, config: JsonObject) -> dict[Location, JsonObject]:
+    root = {key: config[key] for key in config if key not in ("environment", "resources")}
+    sections: dict[Location, JsonObject] = {
+        "root": root,
+        "environment": _table(config, "environment"),
+        "resources": _table(config, "resources"),
+    }
+    extra: dict[Location, tuple[str, ...]] = {
+        "root": (),
+        "environment": tuple(recipe.environment),
+        "resources": Amounts.__struct_fields__,
+    }
+    for place, table in sections.items():
+        own = [name for name, one in recipe.parameters.items() if one.location == place]
+        known = [*extra[place], *own]
+        for key in table:
+            if key not in known:
+                raise _unknown(place, key, known)
+    return sections
+
+
+def _unknown(place: Location, key: str, known: list[str]) -> ClientError:
+    where = "config" if place == "root" else f"config.{place}"
+    others = ["environment", "resources"] if place == "root" else []
+    spelt = {name.lower(): name for name in known}
+    hint = did_you_mean(key, spelt) or _listed(known + others)
+    for lower, name in spelt.items():
+        hint = hint.replace(f"`{lower}`", f"`{name}`")
+    return ClientError(f"{where}: this recipe has no `{shown(key)}`; {hint}")
+
+
+def _listed(known: list[str]) -> str:
+    return f"it has {', '.join(sorted(known)[:20])}" if known else "it has none"
+
+
+def _table(config: JsonObject, name: str) -> JsonObject:
+    table = config.get(name)
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise ClientError(f"config.{name}: expected an object")
+    return table
+
+
+def _resources(recipe: Recipe, table: JsonObject) -> Resources:
+    own = {n for n, one in recipe.parameters.items() if one.location == "resources"}
+    asked = {key: value for key, value in table.items() if key not in own}
+    try:
+        wish = msgspec.convert(asked, Amounts)
+    except msgspec.ValidationError as error:
+        raise ClientError(f"config.resources: {error}") from None
+    return resources_of(recipe.resources, wish, frozenset(asked), recipe.limits)
+
+
+def _value_of(name: str, parameter: Parameter, table: JsonObject) -> str | None:
+    where = f"config.{name}" if parameter.location == "root" else f"{parameter.location}.{name}"
+    given = table.get(name)
+    if given is None:
+        if parameter.default is None and parameter.required:
+            raise ClientError(f"{where}: this recipe needs it: {parameter.description or name}")
+        return None if parameter.default is None else _written(parameter.default)
+    return _checked(where, parameter, _text(where, given))
+
+
+def _checked(where: str, parameter: Parameter, text: str) -> str:
+    kind = parameter.type
+    if parameter.choices and text not in parameter.choices:
+        raise ClientError(f"{where}: expected one of {', '.join(parameter.choices)}")
+    if kind in ("integer", "float"):
+        return _ranged(where, parameter, text)
+    if kind == "boolean":
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ClientError(f"{where}: expected true or false")
+        return "true" if text.lower() in ("true", "1") else "false"
+    if text.startswith("-") or not text:
+        raise ClientError(f"{where}: must not be empty or begin with a dash")
+    return text
+
+
+def _ranged(where: str, parameter: Parameter, text: str) -> str:
+    pattern = r"-?[0-9]{1,18}" if parameter.type == "integer" else r"-?[0-9]{1,18}(\.[0-9]{1,18})?"
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise ClientError(f"{where}: expected a number ({parameter.type})")
+    low, high = parameter.minimum, parameter.maximum
+    if (low is not None and float(text) < low) or (high is not None and float(text) > high):
+        bounds = f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'}"
+        raise ClientError(f"{where}: expected a number of {bounds}")
+    return text
+
+
+def _text(where: str, value: JsonValue) -> str:
+    """A value as a variable or an argument can have it."""
+    if not isinstance(value, str | int | float | bool):
+        raise ClientError(f"{where}: expected a string or a number")
+    text = _written(value)
+    if len(text) > MAX_VALUE or not text.isprintable():
+        raise ClientError(f"{where}: at most {MAX_VALUE} characters, and none of control")
+    return text
+
+
+def _written(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    """Once, so that a `{port}` inside of somebody's value stays what it is."""
+    return PLACE.sub(lambda found: values.get(found[1], found[0]), word)

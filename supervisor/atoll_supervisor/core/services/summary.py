@@ -1,0 +1,23 @@
+"""Small answers about recipes and models."""
+
+from msgspec import Struct
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """One recipe in the list; `error` says why it cannot be used."""
+
+    path: str
+    name: str
+    category: str
+    description: str = ""
+    version: str = ""
+    api: str = ""
+    error: str | None = None
+
+
+class ModelList(Struct, frozen=True, kw_only=True):
+    """The models that a service serves, by their names."""
+
+    success: bool = True
+    models: tuple[str, ...]
+    service_id: str

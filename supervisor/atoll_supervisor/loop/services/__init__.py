@@ -1,0 +1,1 @@
+"""Services at work: one loop that owns their records, and the engines that run them."""

@@ -1,0 +1,144 @@
+"""The engine `local`: a service is a unit of the keeper, beside the agents."""
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from atoll.adapters.private import private_directory
+from atoll.config.places import Places
+from atoll_supervisor.core import events as ev
+from atoll_supervisor.core.services.local_unit import HOST, evidence_of
+from atoll_supervisor.core.services.order import Order
+from atoll_supervisor.core.services.record import Record
+from atoll_supervisor.core.spec import Card, Policy, UnitSpec
+from atoll_supervisor.loop.fleet_loop import FleetLoop
+from atoll_supervisor.ports import SeesServices
+from atoll_supervisor.shell.blueprint import Blueprint
+from atoll_supervisor.shell.services.written import remove_written
+
+PREFIX = "service."
+"""Of a service's unit: a slug with a dot can never be an agent's."""
+SLACK = 30.0
+"""Seconds beyond its start limit after which the unit itself gives up a start."""
+
+
+class LocalEngine:
+    """Makes units of services and tells what becomes of them."""
+
+    def __init__(
+        self, fleet: FleetLoop, places: Places, environ: Mapping[str, str], saw: SeesServices
+    ) -> None:
+        self._fleet = fleet
+        self._folder = places.state / "services"
+        self._environ = {name: environ[name] for name in ("PATH", "HOME") if name in environ}
+        self._saw = saw
+        self._gone: dict[str, asyncio.Event] = {}
+        fleet.changed = self._changed
+
+    async def submit(self, record: Record) -> Record:
+        """Have the fleet start it."""
+        blueprint = await asyncio.to_thread(self._blueprint, record)
+        slug = blueprint.spec.slug
+        self._fleet.services[slug] = blueprint
+        self._fleet.hands.learn({slug: blueprint})
+        self._fleet.post([(slug, ev.SpecAccepted(blueprint.spec))])
+        return replace(record, host=HOST, port=self._fleet.hands.ports.port_of(slug))
+
+    def adopt(self, record: Record) -> Record:
+        """The first look at the agents directory takes it in, with the process if there is one."""
+        blueprint = self._blueprint(record)
+        self._fleet.services[blueprint.spec.slug] = blueprint
+        if record.port:
+            self._fleet.hands.ports.keep({blueprint.spec.slug: record.port})
+        return record
+
+    async def cancel(self, record: Record) -> None:
+        """Have the fleet stop it and drop it."""
+        slug = unit_of(record.id)
+        if self._fleet.services.pop(slug, None) is not None:
+            self._fleet.post([(slug, ev.Removed("the service was ended"))])
+
+    async def forget(self, record: Record) -> None:
+        """Remove what it has written, once nothing of it writes any more."""
+        slug = unit_of(record.id)
+        gone = self._gone[slug] = asyncio.Event()
+        if self._fleet.unit(slug) is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(record.order.stop_timeout + SLACK):
+                    await gone.wait()
+        del self._gone[slug]
+        (_, log), *_ = self.logs(record)
+        await asyncio.to_thread(remove_written, self._data(record), log)
+
+    def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
+        """What the keeper has pumped from it; both streams are in one file."""
+        return (("OUTPUT", self._fleet.hands.log_of(unit_of(record.id))),)
+
+    async def run(self) -> None:
+        """The fleet does the watching."""
+
+    def _changed(self, slugs: Collection[str]) -> None:
+        for slug in slugs:
+            unit = self._fleet.unit(slug)
+            if unit is None and slug in self._gone:
+                self._gone[slug].set()
+            if unit is not None and slug in self._fleet.services and slug.startswith(PREFIX):
+                port = self._fleet.hands.ports.port_of(slug)
+                self._saw(slug.removeprefix(PREFIX), evidence_of(unit, port))
+
+    def _data(self, record: Record) -> Path:
+        return self._folder / record.id
+
+    def _blueprint(self, record: Record) -> Blueprint:
+        data = private_directory(self._data(record))
+        order = record.order
+        spec = UnitSpec(
+            slug=unit_of(record.id),
+            name=record.name,
+            checksum=hashlib.sha256(msgspec.json.encode(order)).hexdigest(),
+            kind="service",
+            policy=_policy(order),
+            card=Card(description=f"service of the recipe {record.recipe_name}"),
+        )
+        ours = {
+            "python": sys.executable,
+            "host": HOST,
+            "data": str(data),
+            "name": record.name,
+            "key": record.key,
+        }
+        return Blueprint(
+            spec=spec,
+            cwd=data,
+            env=self._environ,
+            limits=_limits(order),
+            order=order,
+            ours=ours,
+        )
+
+
+def unit_of(service: str) -> str:
+    """The slug of a service's unit."""
+    return f"{PREFIX}{service}"
+
+
+def _policy(order: Order) -> Policy:
+    """Two servers of one service would need its memory twice, and its port."""
+    return Policy(
+        start_timeout=order.start_limit + SLACK,
+        stop_timeout=order.stop_timeout,
+        probe_interval=order.health.interval,
+        probe_failures=order.health.retries,
+        overlap=False,
+    )
+
+
+def _limits(order: Order) -> dict[str, float]:
+    asked = {"memory": float(order.resources.memory), "cpu": order.resources.cpu}
+    return {name: limit for name, limit in asked.items() if limit}

@@ -1,0 +1,324 @@
+"""All services of one daemon: owns their records, tells engines what to do, hears what they see.
+
+Everything happens on one asyncio loop. A service is on the disk before an
+engine hears of it and before a client does, so that a daemon that is killed
+finds each again (seeds-contract.md MX3).
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from atoll.config.names import slug_of
+from atoll.errors import AtollError, ClientError, NotFound
+from atoll_supervisor.core.services.evidence import Evidence, Tick
+from atoll_supervisor.core.services.machine import cancelled, step
+from atoll_supervisor.core.services.order import FindModel, Order, Wish, order_of
+from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
+from atoll_supervisor.core.services.recipe import EngineName, Recipe
+from atoll_supervisor.core.services.record import (
+    Job,
+    Record,
+    ServiceGroup,
+    ServiceRow,
+    group_of,
+    row_of,
+)
+from atoll_supervisor.core.services.summary import Listed, ModelList
+from atoll_supervisor.loop.services.asking import Asking
+from atoll_supervisor.ports import ServiceEngine
+from atoll_supervisor.shell.database import REFUSALS
+from atoll_supervisor.shell.services.recipes import Recipes
+from atoll_supervisor.shell.services.store import ServiceStore
+
+TICK = 1.0
+"""Seconds between two looks at the clock."""
+MOST = 1000
+"""Services that are remembered at once; then the oldest that are over are forgotten."""
+GROUP = "sg-"
+
+
+class NotKept(AtollError):
+    """The disk refuses to remember a service, so it is not begun."""
+
+    code = "not_kept"
+    status = 503
+
+
+class Around(Struct, frozen=True):
+    """What services need of the machine. `epoch` is the wall clock in seconds."""
+
+    recipes: Recipes
+    store: ServiceStore
+    find: FindModel
+    epoch: Callable[[], float]
+    note: Callable[[str, str], object]
+    usual_engine: EngineName = "local"
+
+
+class ServiceLoop:
+    """The `ports.Services` of the API."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._engines: Mapping[EngineName, ServiceEngine] = {}
+        self._records: dict[str, Record] = {}
+        self._dirty: set[str] = set()
+        self._asking = Asking()
+        self._stops: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def begin(self, engines: Mapping[EngineName, ServiceEngine]) -> None:
+        """Take over what earlier daemons began; before anything is served or looked at."""
+        self._engines = engines
+        for record in self._around.store.load():
+            known = record if record.is_final else engines[record.engine].adopt(record)
+            self._records[record.id] = known
+
+    async def run(self) -> None:
+        """Watch, and keep what changes, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for engine in self._engines.values():
+                group.create_task(engine.run())
+            while True:
+                for record in list(self._records.values()):
+                    if not record.is_final:
+                        self.saw(record.id, Tick())
+                await self._flush()
+                await asyncio.sleep(TICK)
+
+    def hush(self) -> None:
+        """The daemon goes down: what its units do from now on says nothing of the services."""
+        self._closed = True
+
+    async def close(self) -> None:
+        """Keep the last changes and let go of everything."""
+        self._closed = True
+        await self._flush()
+        await self._asking.close()
+        await self._around.store.close()
+
+    def saw(self, service: str, evidence: Evidence) -> None:
+        """Take in what an engine saw."""
+        record = self._records.get(service)
+        if record is None or self._closed:
+            return
+        after, stop = step(record, evidence, self._around.epoch())
+        if after == record:
+            return
+        self._records[service] = after
+        self._dirty.add(service)
+        if after.status != record.status:
+            reason = f": {after.reason}" if after.reason else ""
+            self._around.note(f"{record.status} -> {after.status}{reason}", record.name)
+        if stop or (after.is_final and record.engine == "local"):
+            self._stop(after)
+
+    def placed(self, service: str, job: Job) -> None:
+        """Take in which job a service is."""
+        if (record := self._records.get(service)) is not None:
+            self._records[service] = replace(record, job=job)
+            self._dirty.add(service)
+
+    def all(self) -> tuple[Record, ...]:
+        """Every service, over or not."""
+        return tuple(self._records.values())
+
+    # ports.Services
+
+    @property
+    def degraded(self) -> str:
+        """Why services cannot be kept, or ""."""
+        return self._around.store.degraded
+
+    async def recipes(self) -> tuple[Listed, ...]:
+        """Every recipe."""
+        return await asyncio.to_thread(self._around.recipes.list)
+
+    async def recipe(self, path: str) -> Recipe:
+        """One recipe; raises NotFound, ConfigError."""
+        return await asyncio.to_thread(self._around.recipes.load, path)
+
+    def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
+        """Every service, oldest first."""
+        return tuple(
+            row_of(record)
+            for record in self._records.values()
+            if not api or record.order.api == api
+        )
+
+    def groups(self) -> tuple[ServiceGroup, ...]:
+        """Every group, oldest first."""
+        names = dict.fromkeys(one.group_id for one in self._records.values() if one.group_id)
+        return tuple(group_of(self._of(name)) for name in names)
+
+    def row(self, name: str) -> ServiceRow | ServiceGroup:
+        """A service or a group."""
+        records = self._of(name)
+        return group_of(records) if name.startswith(GROUP) else row_of(records[0])
+
+    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
+        """Start what is wished for."""
+        recipe = await self.recipe(wish.recipe_name)
+        if not 1 <= wish.replicas <= recipe.max_replicas:
+            raise ClientError(f"replicas: expected 1 to {recipe.max_replicas}")
+        await self._make_room(wish.replicas)
+        order = await asyncio.to_thread(order_of, recipe, wish, self._around.find)
+        engine = wish.engine or recipe.engine or self._around.usual_engine
+        group = f"{GROUP}{secrets.token_hex(4)}" if wish.replicas > 1 else None
+        records = [self._made(wish, recipe, order, engine, group) for _ in range(wish.replicas)]
+        await self._keep(*records)
+        for record in records:
+            self._records[record.id] = record
+        placed = await self._submit(records)
+        accepted = tuple(replace(one, status="pending", reason="", state="") for one in placed)
+        # As the page has it; where it has come to since, its status tells.
+        return group_of(accepted) if group else row_of(accepted[0])
+
+    async def cancel(self, name: str, *, purge: bool) -> str:
+        """End a service or a group; what is over already stays as it is."""
+        records = self._of(name)
+        for record in records:
+            over = cancelled(record, self._around.epoch())
+            self._records[record.id] = over
+            await self._keep(over)
+            if not record.is_final:
+                await self._engines[record.engine].cancel(record)
+        if purge:
+            await self._purge(records)
+        return name if name.startswith(GROUP) else records[0].job_id
+
+    def key(self, name: str) -> str:
+        """The API key of a service."""
+        return self._of(name)[0].key
+
+    def logs(self, name: str) -> tuple[tuple[str, Path], ...]:
+        """The files of a service, or of every replica."""
+        records = self._of(name)
+        several = len(records) > 1
+        return tuple(
+            (f"{record.name} {title}" if several else title, path)
+            for record in records
+            for title, path in self._engines[record.engine].logs(record)
+        )
+
+    async def prompt(self, name: str, prompt: Prompt) -> Answered | NotAnswered:
+        """Ask one that runs, the replicas of a group in turn."""
+        return await self._asking.prompt(name, self._of(name), prompt)
+
+    async def models(self, name: str) -> ModelList | NotAnswered:
+        """The models of one that runs."""
+        return await self._asking.models(name, self._of(name))
+
+    async def metrics(self, name: str) -> str:
+        """Our gauges, then what the server says of itself; of a group, of each replica."""
+        parts = [await self._asking.metrics(record) for record in self._of(name)]
+        return "".join(parts)
+
+    # inside
+
+    async def _make_room(self, wanted: int) -> None:
+        """Forget the oldest that are over, when too many are remembered."""
+        excess = len(self._records) + wanted - MOST
+        over = [record for record in self._records.values() if record.is_final]
+        if excess > len(over):
+            raise ClientError(f"{MOST} services are at work: stop some")
+        if excess > 0:
+            await self._purge(tuple(over[:excess]))
+
+    def _made(
+        self, wish: Wish, recipe: Recipe, order: Order, engine: EngineName, group: str | None
+    ) -> Record:
+        number = secrets.token_hex(4)
+        now = datetime.fromtimestamp(self._around.epoch(), UTC)
+        return Record(
+            id=number,
+            uuid=secrets.token_hex(16),
+            name=f"{slug_of(recipe.name) or 'service'}-{number}",
+            recipe_name=wish.recipe_name,
+            engine=engine,
+            order=order,
+            config=wish.config,
+            created_at=now.isoformat(timespec="milliseconds"),
+            key=secrets.token_hex(24),
+            group_id=group,
+        )
+
+    async def _submit(self, records: list[Record]) -> list[Record]:
+        """All of them or none: a job that is refused takes the others of its group back."""
+        try:
+            return [await self._place(record) for record in records]
+        except AtollError:
+            for record in records:
+                await self._take_back(self._records.get(record.id, record))
+            raise
+
+    async def _place(self, record: Record) -> Record:
+        """Have its engine begin it; what somebody ended meanwhile is ended where it is now."""
+        placed = await self._engines[record.engine].submit(record)
+        now = self._records.get(record.id)
+        if now is None or now.is_final:
+            await self._end(placed)
+        if now is None:
+            return placed
+        host, port = now.host or placed.host, now.port or placed.port
+        known = replace(now, job=placed.job, host=host, port=port)
+        self._records[record.id] = known
+        await self._keep(known)
+        return known
+
+    async def _take_back(self, record: Record) -> None:
+        """What cannot be ended now stays as cancelled, for its engine to end later."""
+        try:
+            await self._engines[record.engine].cancel(record)
+            await self._purge((record,))
+        except AtollError:
+            self._records[record.id] = cancelled(record, self._around.epoch())
+            self._dirty.add(record.id)
+
+    async def _purge(self, records: tuple[Record, ...]) -> None:
+        for record in records:
+            await self._engines[record.engine].forget(record)
+            self._records.pop(record.id, None)
+            self._dirty.discard(record.id)
+            await self._around.store.remove(record.id)
+
+    def _of(self, name: str) -> tuple[Record, ...]:
+        if name.startswith(GROUP):
+            found = tuple(one for one in self._records.values() if one.group_id == name)
+        else:
+            found = tuple(filter(None, (self._records.get(name),)))
+        if not found:
+            raise NotFound("Service not found")
+        return found
+
+    def _stop(self, record: Record) -> None:
+        task = asyncio.get_running_loop().create_task(self._end(record))
+        self._stops.add(task)
+        task.add_done_callback(self._stops.discard)
+
+    async def _end(self, record: Record) -> None:
+        with suppress(AtollError):  # the engine tries again at its next look
+            await self._engines[record.engine].cancel(record)
+
+    async def _keep(self, *records: Record) -> None:
+        try:
+            await self._around.store.save(*records)
+        except REFUSALS as error:
+            raise NotKept(f"the disk refuses to remember services: {error}") from None
+
+    async def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        records = [self._records[one] for one in dirty if one in self._records]
+        if not records:
+            return
+        try:
+            await self._around.store.save(*records)
+        except REFUSALS:
+            self._dirty |= dirty  # `degraded` tells; the next tick tries again

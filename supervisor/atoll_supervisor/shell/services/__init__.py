@@ -1,0 +1,1 @@
+"""What services need of files and networks: recipes on disk, records, the servers themselves."""

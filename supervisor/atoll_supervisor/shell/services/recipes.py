@@ -1,0 +1,181 @@
+"""Recipes on disk: `inference/vllm` is `inference/vllm.toml` (or .yaml) in a recipe folder.
+
+A recipe says which program runs as us, so that its file is trusted as a
+manifest is (attacks.md S15), and a name never leads out of the folders (S12).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from atoll.config.document import Fault, parse_toml, read_file
+from atoll.config.suggest import did_you_mean, shown
+from atoll.config.validate import validated
+from atoll.errors import ConfigError, NotFound
+from atoll.wire.json import JsonObject
+from atoll_supervisor.core.services.order import OURS, PLACE
+from atoll_supervisor.core.services.recipe import (
+    Parameter,
+    ParameterType,
+    Recipe,
+    Value,
+)
+from atoll_supervisor.core.services.summary import Listed
+from atoll_supervisor.shell.discover import trust_problem
+from atoll_supervisor.shell.services.yaml_document import parse_yaml
+
+SUFFIXES = (".toml", ".yaml", ".yml")
+DEEPEST, MOST = 3, 500
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/[A-Za-z0-9][A-Za-z0-9_-]{0,62}){0,2}")
+_RUN_TIME = {"SLURM_JOB_ID": "${SLURM_JOB_ID}"}
+"""Variables of a recipe's texts that are the job's own, and left to it."""
+_NOT_OURS = ("deployment_config", "health_check")
+
+
+class Recipes:
+    """The recipes of some folders; of two with one name, that of the first folder counts."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = tuple(folders)
+
+    def load(self, name: str) -> Recipe:
+        """Read one; raises NotFound as the source page words it, ConfigError for a bad file."""
+        for folder in self._folders if _NAME.fullmatch(name) else ():
+            for suffix in SUFFIXES:
+                path = folder / f"{name}{suffix}"
+                if _is_inside(path, folder):
+                    return load_recipe(path, f"{name}{suffix}")
+        known = [listed.path for listed in self.list()]
+        hint = did_you_mean(name[:60], known)
+        raise NotFound(f"Recipe '{shown(name)}' not found" + (f"; {hint}" if hint else ""))
+
+    def list(self) -> tuple[Listed, ...]:
+        """Every recipe by its path, with what is wrong with those that are."""
+        found: dict[str, Listed] = {}
+        for folder in self._folders:
+            for path in _files(folder, DEEPEST):
+                name = path.relative_to(folder).with_suffix("").as_posix()
+                if name not in found and _NAME.fullmatch(name) and _is_inside(path, folder):
+                    found[name] = _listed(path, name)
+        return tuple(found[name] for name in sorted(found))
+
+
+def load_recipe(path: Path, file: str) -> Recipe:
+    """Read a recipe; raises ConfigError with every mistake and its place."""
+    for place in (path.parent, path):
+        if problem := trust_problem(place):
+            raise ConfigError(problem)
+    data = read_file(path, file)
+    is_toml = path.suffix == ".toml"
+    document = parse_toml(file, data) if is_toml else parse_yaml(file, data)
+    given = document.data if is_toml else _source_systems(document.data)
+    found = validated(given, Recipe, _RUN_TIME)
+    faults = [*found.faults, *(_rules(found.data) if not found.faults else ())]
+    if faults:
+        raise ConfigError(*document.problems(faults))
+    return msgspec.convert(found.data, Recipe)
+
+
+def _source_systems(data: JsonObject) -> JsonObject:
+    """The source system's YAML: numbers for texts, one port for a list, tables we do not act on."""
+    made = {key: value for key, value in data.items() if key not in _NOT_OURS}
+    environment = made.get("environment")
+    if isinstance(environment, dict):
+        made["environment"] = {key: _word(value) for key, value in environment.items()}
+    if isinstance(made.get("ports"), int):
+        made["ports"] = [made["ports"]]
+    if isinstance(made.get("version"), int | float):
+        made["version"] = str(made["version"])
+    check = data.get("health_check")
+    if isinstance(check, dict) and isinstance(check.get("endpoint"), str):
+        health: JsonObject = {"path": check["endpoint"]}
+        made["health"] = {**health, **{k: v for k, v in check.items() if k in _HEALTH_KEYS}}
+    return made
+
+
+_HEALTH_KEYS = ("interval", "timeout", "retries")
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _rules(data: JsonObject) -> Iterator[Fault]:
+    """What the Struct cannot say."""
+    recipe = msgspec.convert(data, Recipe)
+    if not recipe.command and not recipe.image:
+        yield Fault(path=("command",), message="needs a `command`, or an `image` for Apptainer")
+    places = OURS | set(recipe.parameters)
+    for number, word in enumerate(recipe.command):
+        for name in PLACE.findall(word):
+            if name not in places:
+                hint = did_you_mean(name, places) or f"places are: {', '.join(sorted(places))}"
+                message = f"there is no place {{{shown(name)}}} and no such parameter"
+                yield Fault(path=("command", number), message=message, hint=hint)
+    if recipe.command and "{" in recipe.command[0] and recipe.command[0] != "{python}":
+        yield Fault(path=("command", 0), message="the program must not come from a parameter")
+    if not recipe.health.path.startswith("/"):
+        yield Fault(path=("health", "path"), message="must begin with a slash")
+    for name, parameter in recipe.parameters.items():
+        yield from _parameter_rules(name, parameter)
+
+
+def _parameter_rules(name: str, parameter: Parameter) -> Iterator[Fault]:
+    path = ("parameters", name)
+    if name in OURS or name in ("environment", "resources"):
+        yield Fault(path=path, message=f"{shown(name)} is a name of ours")
+    if parameter.default is not None and not _fits(parameter.type, parameter.default):
+        message = f"does not fit the type {parameter.type}"
+        yield Fault(path=(*path, "default"), message=message)
+
+
+def _fits(kind: ParameterType, value: Value) -> bool:
+    match kind:
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "string" | "gguf":
+            return isinstance(value, str)
+
+
+def _listed(path: Path, name: str) -> Listed:
+    category = name.rpartition("/")[0]
+    try:
+        recipe = load_recipe(path, path.name)
+    except (ConfigError, OSError) as error:
+        first = error.problems[0] if isinstance(error, ConfigError) else None
+        told = f"{first.where}: {first.message}" if first else str(error)
+        return Listed(path=name, name=path.stem, category=category, error=told)
+    return Listed(
+        path=name,
+        name=recipe.name,
+        category=recipe.category or category,
+        description=recipe.description,
+        version=recipe.version,
+        api=recipe.api,
+    )
+
+
+def _files(folder: Path, levels: int) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return
+    for entry in entries[:MOST]:
+        if entry.is_dir() and levels > 1:
+            yield from _files(entry, levels - 1)
+        elif entry.suffix in SUFFIXES and not entry.name.startswith("."):
+            yield entry
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether the file exists, and no link leads it out of the folder."""
+    try:
+        return path.resolve(strict=True).is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, RuntimeError):
+        return False

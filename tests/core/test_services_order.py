@@ -1,0 +1,183 @@
+"""From a recipe and a request to a command line: what a request may say, and what it may not."""
+
+import pytest
+from msgspec.structs import replace
+
+from atoll.errors import ClientError
+from atoll.wire.json import JsonObject, JsonValue
+from atoll_supervisor.core.services.amounts import Resources, memory_of
+from atoll_supervisor.core.services.order import (
+    MAX_VALUE,
+    Order,
+    Wish,
+    config_shown,
+    order_of,
+    recipe_shown,
+)
+from atoll_supervisor.core.services.recipe import Amounts, Parameter, Recipe
+
+RECIPE = Recipe(
+    name="server",
+    command=("server", "{MODEL}", "--port", "{port}"),
+    environment={"COLOUR": "blue", "SECRET": "{key}"},
+    resources=Amounts(cpu=2, memory="4G", gpu=1, time_limit=60),
+    limits=Amounts(cpu=8, memory="32G", gpu=2),
+    parameters={
+        "MODEL": Parameter(default="small"),
+        "LENGTH": Parameter(type="integer", minimum=1, maximum=100, flag="--length"),
+        "SHARE": Parameter(type="float", flag="--share", minimum=0, maximum=1),
+        "EAGER": Parameter(type="boolean", flag="--eager"),
+        "KIND": Parameter(choices=("a", "b"), flag="--kind"),
+        "TOKEN": Parameter(description="of the hub"),
+        "title": Parameter(location="root", flag="--title"),
+        "weights": Parameter(type="gguf", location="root", flag="--weights"),
+    },
+)
+OURS = {"port": "9000", "key": "k", "host": "127.0.0.1"}
+
+
+def order(config: JsonObject | None = None) -> Order:
+    def find(name: str) -> str:
+        return f"/models/{name}.gguf"
+
+    return order_of(RECIPE, Wish(recipe_name="server", config=config or {}), find)
+
+
+def argv(**environment: JsonValue) -> list[str]:
+    return order({"environment": dict(environment)}).argv(OURS)
+
+
+def test_without_wishes_the_recipe_is_run_with_its_defaults() -> None:
+    made = order()
+    assert made.argv(OURS) == ["server", "small", "--port", "9000"]
+    assert made.env(OURS) == {"COLOUR": "blue", "SECRET": "k"}
+    assert made.resources == Resources(cpu=2, memory=4 * 1024**3, gpu=1, time_limit=60)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"MODEL": "gpt2"}, ["server", "gpt2", "--port", "9000"]),
+        ({"LENGTH": "7"}, ["--length", "7"]),
+        ({"LENGTH": 7}, ["--length", "7"]),
+        ({"SHARE": 0.5}, ["--share", "0.5"]),
+        ({"EAGER": True}, ["--eager"]),
+        ({"EAGER": "false"}, []),
+        ({"KIND": "b"}, ["--kind", "b"]),
+        ({"MODEL": None}, ["server", "small", "--port", "9000"]),
+    ],
+)
+def test_a_value_goes_where_the_recipe_puts_it(given: JsonObject, words: list[str]) -> None:
+    made = argv(**given)
+    assert made[len(made) - len(words) :] == words
+
+
+def test_a_value_is_never_read_as_a_place() -> None:
+    """`{port}` in a request is text, and so is a second pass over what was filled in."""
+    assert argv(MODEL="{key}{port}")[1] == "{key}{port}"
+    assert order({"environment": {"TOKEN": "{key}"}}).env(OURS)["TOKEN"] == "{key}"
+
+
+def test_what_is_on_no_command_line_is_a_variable_and_one_of_the_recipe_can_be_changed() -> None:
+    made = order({"environment": {"TOKEN": "t", "COLOUR": "red"}})
+    assert made.env(OURS) == {"COLOUR": "red", "SECRET": "k", "TOKEN": "t"}
+    assert "MODEL" not in made.env(OURS)
+
+
+def test_root_parameters_stand_in_the_config_itself() -> None:
+    made = order({"title": "T", "weights": "smol"}).argv(OURS)
+    assert made[-4:] == ["--title", "T", "--weights", "/models/smol.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"environment": {"LD_PRELOAD": "x.so"}}, "no `LD_PRELOAD`"),
+        ({"environment": {"PATH": "/tmp"}}, "no `PATH`"),
+        ({"environment": {"MODLE": "x"}}, "MODEL"),
+        ({"environment": {"model": "x"}}, "did you mean `MODEL`?"),
+        ({"environment": {"MODEL": "--trust-remote-code"}}, "begin with a dash"),
+        ({"environment": {"MODEL": ""}}, "must not be empty"),
+        ({"environment": {"MODEL": "a\0b"}}, "control"),
+        ({"environment": {"MODEL": "a\nb"}}, "control"),
+        ({"environment": {"COLOUR": "a\nLD_PRELOAD=x"}}, "control"),
+        ({"environment": {"MODEL": "m" * (MAX_VALUE + 1)}}, "at most"),
+        ({"environment": {"MODEL": ["x"]}}, "expected a string"),
+        ({"environment": {"LENGTH": "0"}}, "1 to 100"),
+        ({"environment": {"LENGTH": "101"}}, "1 to 100"),
+        ({"environment": {"LENGTH": "7; rm"}}, "expected a number"),
+        ({"environment": {"LENGTH": "\u0667"}}, "expected a number"),
+        ({"environment": {"SHARE": "nan"}}, "expected a number"),
+        ({"environment": {"SHARE": "1e9"}}, "expected a number"),
+        ({"environment": {"EAGER": "perhaps"}}, "true or false"),
+        ({"environment": {"KIND": "c"}}, "one of a, b"),
+        ({"environment": "x"}, "expected an object"),
+        ({"command": ["sh", "-c", "id"]}, "no `command`"),
+        ({"image": "evil.sif"}, "no `image`"),
+        ({"resources": {"cpu": "9"}}, "more than the 8"),
+        ({"resources": {"memory": "33G"}}, "more than the 32G"),
+        ({"resources": {"memory": "-5G"}}, "not a size"),
+        ({"resources": {"memory": "0"}}, "a size above 0"),
+        ({"resources": {"memory": "lots"}}, "not a size"),
+        ({"resources": {"memory": True}}, "resources"),
+        ({"resources": {"cpu": "0"}}, "above 0"),
+        ({"resources": {"cpu": "-1"}}, "number of CPUs"),
+        ({"resources": {"gpu": 3}}, "more than the 2"),
+        ({"resources": {"gpu": "one"}}, "a whole number"),
+        ({"resources": {"time_limit": -1}}, "a whole number"),
+        ({"resources": {"nodes": 0}}, "above 0"),
+        ({"resources": {"disk": "1G"}}, "no `disk`"),
+        ({"resources": []}, "expected an object"),
+    ],
+)
+def test_what_a_recipe_does_not_allow_is_refused_by_its_name(config: JsonObject, told: str) -> None:
+    with pytest.raises(ClientError, match=r"config|environment|resources") as refused:
+        order(config)
+    assert told in str(refused.value)
+    assert refused.value.status == 400
+
+
+def test_null_asks_for_none_whatever_the_recipe_says() -> None:
+    assert order({"resources": {"gpu": None}}).resources.gpu == 0
+
+
+def test_the_pages_resources_are_taken_as_strings_and_as_numbers() -> None:
+    asked: JsonObject = {"cpu": "8", "memory": "32G", "gpu": "1", "time_limit": 60}
+    assert order({"resources": asked}).resources == Resources(
+        cpu=8, memory=32 * 1024**3, gpu=1, time_limit=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "size"),
+    [
+        ("32G", 32 * 1024**3),
+        ("512MB", 512 * 1024**2),
+        ("1.5Gi", 1536 * 1024**2),
+        (100, 100 * 1024**2),
+    ],
+)
+def test_memory_is_counted_as_slurm_counts_it(word: str | int, size: int) -> None:
+    assert memory_of(word) == size
+
+
+def test_a_required_value_must_be_given() -> None:
+    recipe = Recipe(name="r", command=("r",), parameters={"A": Parameter(required=True)})
+    with pytest.raises(ClientError, match="needs it"):
+        order_of(recipe, Wish(recipe_name="r"), str)
+
+
+def test_an_image_without_a_command_is_run_by_apptainer() -> None:
+    made = order_of(Recipe(name="r", image="r.sif"), Wish(recipe_name="r"), str)
+    assert made.argv({}) == ["apptainer", "run", "r.sif"]
+
+
+def test_secrets_of_a_recipe_are_not_shown_to_anybody() -> None:
+    recipe = replace(RECIPE, environment={"API_KEY": "abc", "OUR_KEY": "{key}", "COLOUR": "blue"})
+    shown = recipe_shown(recipe).environment
+    assert shown == {"API_KEY": "***", "OUR_KEY": "{key}", "COLOUR": "blue"}
+
+
+def test_secrets_of_a_request_are_not_shown_in_lists() -> None:
+    shown = config_shown({"environment": {"HF_TOKEN": "abc", "VLLM_MODEL": "m"}})
+    assert shown == {"environment": {"HF_TOKEN": "***", "VLLM_MODEL": "m"}}

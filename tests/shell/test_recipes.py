@@ -1,0 +1,198 @@
+"""Recipes on disk: ours, a person's, the source system's YAML, and bad ones."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from atoll.errors import ConfigError, NotFound
+from atoll_supervisor.core.services.order import Wish, order_of
+from atoll_supervisor.core.services.recipe import Recipe
+from atoll_supervisor.loop.services.assembly import SHIPPED
+from atoll_supervisor.shell.services.recipes import Recipes, load_recipe
+from tests.arch.tree import ROOT
+
+YAML = """\
+name: vllm
+category: inference
+description: "vLLM inference server"
+version: 1.0
+image: "vllm.sif"
+container_def: "vllm.def"
+ports: 8001
+environment:
+  VLLM_WORKERS: 1
+  JOB: "${SLURM_JOB_ID}"
+  EAGER: true
+resources:
+  nodes: 1
+  cpu: 8
+  memory: "32G"
+  gpu: 1
+  time_limit: 120
+  storage: "10G"
+gpu_per_replica: 1
+base_port: 8001
+deployment_config:
+  replicas: 2
+health_check:
+  endpoint: /healthz
+  interval: 30
+  timeout: 10
+  retries: 3
+parameters:
+  VLLM_MODEL:
+    description: the model
+    type: string
+    default: gpt2
+    required: true
+    location: environment
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, path.name)
+    return str(caught.value)
+
+
+def test_every_shipped_recipe_is_good_and_says_what_it_is() -> None:
+    listed = Recipes(SHIPPED).list()
+    assert {one.path for one in listed} >= {
+        "inference/llama-cpp",
+        "inference/vllm",
+        "vector-db/chroma",
+    }
+    assert [one.error for one in listed] == [None] * len(listed)
+    assert all(one.description and one.version for one in listed)
+    assert all(Recipes(SHIPPED).load(one.path).licence for one in listed)
+
+
+def test_the_recipe_in_the_docs_is_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs/services.md").read_text()
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    recipe = load_recipe(write(tmp_path, "mine.toml", text), "mine.toml")
+    wish = Wish(recipe_name="mine", config={"environment": {"THREADS": 4}})
+    assert order_of(recipe, wish, str).argv({})[-2:] == ["--threads", "4"]
+
+
+def test_vllm_is_the_real_command_line() -> None:
+    recipe = Recipes(SHIPPED).load("inference/vllm")
+    environment = {
+        "VLLM_MODEL": "gpt2",
+        "VLLM_MAX_MODEL_LEN": "2048",
+        "VLLM_GPU_MEMORY_UTILIZATION": "0.9",
+        "VLLM_TENSOR_PARALLEL_SIZE": "1",
+    }
+    wish = Wish(recipe_name="inference/vllm", config={"environment": dict(environment)})
+    argv = order_of(recipe, wish, str).argv({"host": "127.0.0.1", "port": "8001"})
+    assert argv == [
+        *("vllm", "serve", "gpt2", "--host", "127.0.0.1", "--port", "8001"),
+        *("--max-model-len", "2048", "--gpu-memory-utilization", "0.9"),
+        *("--tensor-parallel-size", "1"),
+    ]
+
+
+def test_the_source_systems_yaml_is_read(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "inference/vllm.yaml", YAML), "vllm.yaml")
+    assert (recipe.name, recipe.version, recipe.ports) == ("vllm", "1.0", (8001,))
+    assert recipe.environment == {
+        "VLLM_WORKERS": "1",
+        "JOB": "${SLURM_JOB_ID}",
+        "EAGER": "true",
+    }
+    assert (recipe.health.path, recipe.health.interval) == ("/healthz", 30)
+    made = order_of(recipe, Wish(recipe_name="inference/vllm"), str)
+    assert made.argv({}) == ["apptainer", "run", "--nv", "vllm.sif"]
+    assert made.env({})["VLLM_MODEL"] == "gpt2"
+    assert made.resources.time_limit == 120
+
+
+def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
+    write(tmp_path, "inference/vllm.toml", 'name = "mine"\ncommand = ["mine"]\n')
+    recipes = Recipes((tmp_path, *SHIPPED))
+    assert recipes.load("inference/vllm").name == "mine"
+    assert [one.name for one in recipes.list() if one.path == "inference/vllm"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.toml", 'name = "a"\ncomand = ["a"]\n', "a.toml:2:1: unknown key `comand`"),
+        ("a.toml", 'name = "a"\ncomand = ["a"]\n', "did you mean `command`?"),
+        ("a.toml", 'name = "a"\n', "needs a `command`"),
+        ("a.toml", 'name = "a"\ncommand = ["a", "{prot}"]\n', "a.toml:2:17"),
+        ("a.toml", 'name = "a"\ncommand = ["a", "{prot}"]\n', "did you mean `port`?"),
+        ("a.toml", 'name = "a"\ncommand = ["{X}"]\n[parameters.X]\n', "must not come from"),
+        ("a.toml", 'name = "a"\ncommand = "a b"\n', "a.toml:2:11"),
+        (
+            "a.toml",
+            'name = "a"\ncommand = ["a"]\n[parameters.X]\ntype = "integer"\ndefault = "x"\n',
+            "a.toml:5:11",
+        ),
+        ("a.toml", 'name = "a"\ncommand = ["a"]\n[parameters.port]\n', "a name of ours"),
+        ("a.toml", 'name = "a"\ncommand = ["a"]\n[health]\npath = "x"\n', "begin with a slash"),
+        ("a.toml", "name = \n", "is not valid TOML"),
+        ("a.yaml", "name: a\nimage: a.sif\nprots: [1]\n", "a.yaml:3:1"),
+        ("a.yaml", "name: a\nimage: a.sif\nprots: [1]\n", "did you mean `ports`?"),
+        ("a.yaml", "name: a\nimage: a.sif\nresources:\n  cpus: 2\n", "a.yaml:4:3"),
+        ("a.yaml", "name: [a\n", "is not valid YAML"),
+        ("a.yaml", "- a\n", "Expected `object`"),
+        ("a.yaml", "name: &x a\nimage: *x\n", "anchors are not read"),
+        ("a.yaml", "name: !!python/object/apply:os.system [id]\n", "not"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, name: str, text: str, told: str) -> None:
+    assert told in problems(write(tmp_path, name, text))
+
+
+def test_a_broken_recipe_is_listed_with_its_mistake(tmp_path: Path) -> None:
+    write(tmp_path, "x/bad.toml", 'name = "a"\nwrong = 1\n')
+    listed = {one.path: one.error for one in Recipes((tmp_path,)).list()}
+    assert "bad.toml:2:1" in str(listed["x/bad"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("..", "../secret", "inference/../../secret", "/etc/passwd", "inference//vllm", ""),
+        *(
+            "a\0b",
+            "a\\b",
+            ".hidden",
+            "-rf",
+            "~",
+            "%2e%2e/secret",
+            "a" * 300,
+            "a/b/c/d",
+            "vllm.toml",
+        ),
+        *("\uff49nference/vllm", "inference/vllm ", "inference/link", "inference/vllm/"),
+    ],
+)
+def test_a_name_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "secret.toml", 'name = "secret"\ncommand = ["x"]\n')
+    folder = tmp_path / "recipes"
+    write(folder, "inference/vllm.toml", 'name = "v"\ncommand = ["v"]\n')
+    (folder / "inference/link.toml").symlink_to(tmp_path / "secret.toml")
+    with pytest.raises(NotFound, match=r"Recipe '.*' not found"):
+        Recipes((folder,)).load(name)
+
+
+def test_a_recipe_that_others_could_change_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.toml", 'name = "a"\ncommand = ["a"]\n')
+    path.chmod(0o666)
+    assert "can be changed by everybody" in problems(path)
+
+
+def test_unknown_recipes_are_named_as_on_the_page() -> None:
+    with pytest.raises(NotFound, match=r"^Recipe 'invalid/recipe' not found$"):
+        Recipes(SHIPPED).load("invalid/recipe")
+    assert Recipe(name="x").command == ()

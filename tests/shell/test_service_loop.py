@@ -1,0 +1,193 @@
+"""The loop of services: a real store, real recipes, and an engine that does what a test says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from atoll.errors import ClientError, NotFound
+from atoll_supervisor.core.services.evidence import Ended, Up
+from atoll_supervisor.core.services.order import Wish
+from atoll_supervisor.core.services.record import Job, Record, ServiceGroup
+from atoll_supervisor.loop.services import service_loop
+from atoll_supervisor.loop.services.assembly import SHIPPED
+from atoll_supervisor.loop.services.service_loop import Around, NotKept, ServiceLoop
+from atoll_supervisor.shell.services.recipes import Recipes
+from atoll_supervisor.shell.services.store import ServiceStore
+
+pytestmark = pytest.mark.anyio
+
+VLLM = Wish(recipe_name="inference/vllm", engine="slurm")
+
+
+class FakeEngine:
+    """Gives each service a job; `refuse` says after how many it refuses the next."""
+
+    def __init__(self) -> None:
+        self.submitted: list[str] = []
+        self.ended: list[str] = []
+        self.adopted: list[str] = []
+        self.forgotten: list[str] = []
+        self.refuse = 1000
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def submit(self, record: Record) -> Record:
+        if len(self.submitted) >= self.refuse:
+            raise ClientError("the cluster refused the job")
+        self.submitted.append(record.id)
+        await self.gate.wait()
+        return replace(record, job=Job(job_id=str(len(self.submitted))))
+
+    def adopt(self, record: Record) -> Record:
+        self.adopted.append(record.id)
+        return record
+
+    async def cancel(self, record: Record) -> None:
+        if record.job.job_id:
+            self.ended.append(record.id)
+
+    async def forget(self, record: Record) -> None:
+        self.forgotten.append(record.id)
+
+    def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
+        return (("OUT", Path(record.id)),)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+def make(folder: Path, engine: FakeEngine) -> ServiceLoop:
+    notes: list[tuple[str, str]] = []
+
+    def note(text: str, unit: str) -> None:
+        notes.append((text, unit))
+
+    around = Around(
+        recipes=Recipes(SHIPPED),
+        store=ServiceStore(folder / "atoll.db", lambda text: note(text, "")),
+        find=str,
+        epoch=lambda: 1_000.0,
+        note=note,
+    )
+    services = ServiceLoop(around)
+    services.begin({"slurm": engine, "local": engine})
+    return services
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+async def services(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[ServiceLoop]:
+    made = make(tmp_path, engine)
+    yield made
+    await made.close()
+
+
+async def test_what_was_begun_is_found_by_the_next_daemon_and_what_is_over_is_left_alone(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    services = make(tmp_path, engine)
+    kept, over = await services.create(VLLM), await services.create(VLLM)
+    services.saw(kept.id, Up(answers=True, host="n1", port=8001))
+    services.saw(over.id, Ended("failed", "boom"))
+    await services.close()
+    engine.adopted.clear()
+    again = make(tmp_path, engine)
+    try:
+        assert engine.adopted == [kept.id]
+        assert [row.status for row in again.rows()] == ["running", "failed"]
+        assert again.rows()[0].job_id == "1"
+        assert again.key(kept.id) == services.key(kept.id)
+    finally:
+        await again.close()
+
+
+async def test_one_that_is_ended_while_it_is_submitted_leaves_no_job(
+    services: ServiceLoop, engine: FakeEngine
+) -> None:
+    engine.gate.clear()
+    creating = asyncio.create_task(services.create(VLLM))
+    while not engine.submitted:
+        await asyncio.sleep(0)
+    (row,) = services.rows()
+    await services.cancel(row.id, purge=False)
+    assert engine.ended == []
+    engine.gate.set()
+    await creating
+    assert engine.ended == [row.id]
+    assert services.rows()[0].status == "cancelled"
+
+
+async def test_one_that_is_purged_while_it_is_submitted_leaves_no_job_either(
+    services: ServiceLoop, engine: FakeEngine
+) -> None:
+    engine.gate.clear()
+    creating = asyncio.create_task(services.create(VLLM))
+    while not engine.submitted:
+        await asyncio.sleep(0)
+    (row,) = services.rows()
+    await services.cancel(row.id, purge=True)
+    engine.gate.set()
+    await creating
+    assert engine.ended == [row.id]
+    assert services.rows() == ()
+
+
+async def test_a_group_of_which_one_is_refused_is_taken_back(
+    services: ServiceLoop, engine: FakeEngine
+) -> None:
+    engine.refuse = 2
+    with pytest.raises(ClientError, match="refused"):
+        await services.create(replace(VLLM, replicas=3))
+    assert sorted(engine.ended) == sorted(engine.submitted)
+    assert services.rows() == ()
+    assert len(engine.forgotten) == 3
+
+
+async def test_a_service_that_cannot_be_kept_is_not_begun(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    services = make(tmp_path / "nowhere", engine)
+    with pytest.raises(NotKept):
+        await services.create(VLLM)
+    assert engine.submitted == []
+    assert "services cannot be kept" in services.degraded
+    await services.close()
+
+
+async def test_the_oldest_that_are_over_make_room(
+    services: ServiceLoop, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_loop, "MOST", 2)
+    first, second = await services.create(VLLM), await services.create(VLLM)
+    with pytest.raises(ClientError, match="at work"):
+        await services.create(VLLM)
+    services.saw(second.id, Ended("completed"))
+    third = await services.create(VLLM)
+    assert [row.id for row in services.rows()] == [first.id, third.id]
+    assert engine.forgotten == [second.id]
+
+
+async def test_a_group_answers_under_its_own_id(services: ServiceLoop) -> None:
+    group = await services.create(replace(VLLM, replicas=2))
+    assert isinstance(group, ServiceGroup)
+    assert group.status == "pending"
+    assert services.row(group.id).id == group.id
+    assert len(services.logs(group.id)) == 2
+    assert await services.cancel(group.id, purge=True) == group.id
+    with pytest.raises(NotFound, match=r"^Service not found$"):
+        services.row(group.id)
+
+
+async def test_going_down_is_no_end_of_a_service(services: ServiceLoop) -> None:
+    row = await services.create(VLLM)
+    services.saw(row.id, Up(answers=True, host="n1", port=8001))
+    services.hush()
+    services.saw(row.id, Ended("cancelled", "the daemon went down"))
+    assert services.rows()[0].status == "running"

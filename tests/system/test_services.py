@@ -1,0 +1,195 @@
+"""Services of a whole daemon: a real llama.cpp, and what survives which death."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+import httpx
+import psutil
+import pytest
+
+from tests.arch.tree import ROOT
+from tests.fakes.byheart import ANSWER, Sentence, make_byheart
+from tests.fakes.daemon import PLAIN, eventually, running
+from tests.fakes.service_daemon import ServiceDaemon, data_of
+
+KNOWN = (Sentence("<|hello|>", (b"Hel", b"lo", b" there")),)
+
+TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}" + ANSWER
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[ServiceDaemon]:
+    with running(ServiceDaemon(tmp_path)) as daemon:
+        yield daemon
+
+
+def pid_of(daemon: ServiceDaemon, service: object) -> int:
+    """The pid of a service's server."""
+    port = str(daemon.service(service)["port"])
+    for process in daemon.tree():
+        if "serve" in process.cmdline() and port in process.cmdline():
+            return process.pid
+    raise AssertionError(f"nothing serves at {port}")
+
+
+def test_a_real_llama_cpp_answers_prompts(daemon: ServiceDaemon, tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp", reason="wants the extra local")
+    gguf = make_byheart(tmp_path / "byheart.gguf", KNOWN, TEMPLATE)
+    made = daemon.create("inference/llama-cpp", config={"model": str(gguf)})
+    row = daemon.until(made["id"], "running", "failed")
+    assert row["status"] == "running", row
+    answer = daemon.prompt(made["id"], "<|hello|>")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["response"] == "Hello there"
+    assert answer.json()["model"] == made["name"]
+    refused = httpx.get(f"{row['url']}/v1/models", verify=PLAIN)
+    assert refused.status_code == 401, "without its key nobody may use it"
+    assert not refused.headers.get("access-control-allow-origin")
+
+
+@pytest.mark.skipif(not which("chroma"), reason="wants `chroma`: pip install chromadb")
+def test_a_real_chroma_keeps_its_data_over_a_restart(daemon: ServiceDaemon) -> None:
+    made = daemon.create("vector-db/chroma")
+    row = daemon.until(made["id"], "running", limit=50)
+    tenant = f"{row['url']}/api/v2/tenants/default_tenant/databases/default_database"
+    httpx.post(f"{tenant}/collections", json={"name": "words"}, verify=PLAIN).raise_for_status()
+    assert daemon.stop() == 0
+    daemon.start()
+    daemon.until(made["id"], "running", limit=50)
+    names = httpx.get(f"{tenant}/collections", verify=PLAIN).json()
+    assert [one["name"] for one in names] == ["words"]
+    assert daemon.prompt(made["id"]).status_code == 400
+
+
+def test_a_killed_server_is_back_at_its_port_and_the_restart_is_counted(
+    daemon: ServiceDaemon,
+) -> None:
+    made = daemon.create()
+    before = daemon.until(made["id"], "running")
+    pid = pid_of(daemon, made["id"])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: daemon.service(made["id"])["restarts"] == 1)
+    after = daemon.until(made["id"], "running")
+    assert after["port"] == before["port"]
+    assert pid_of(daemon, made["id"]) != pid
+    assert daemon.prompt(made["id"]).status_code == 200
+
+
+def test_a_server_that_hangs_leaves_running_with_a_reason_and_is_replaced(
+    tmp_path: Path,
+) -> None:
+    daemon = ServiceDaemon(tmp_path)
+    quick = (ROOT / "recipes/inference/vllm.toml").read_text()
+    quick = quick.replace("interval = 5\ntimeout = 8", "interval = 0.2\ntimeout = 0.3")
+    own = tmp_path / "recipes/inference"
+    own.mkdir(parents=True)
+    (own / "quick.toml").write_text(quick)
+    with running(daemon):
+        made = daemon.create("inference/quick")
+        daemon.until(made["id"], "running")
+        pid = pid_of(daemon, made["id"])
+        os.kill(pid, signal.SIGSTOP)
+        assert daemon.until(made["id"], "starting")["reason"]
+        daemon.until(made["id"], "running")
+        assert pid_of(daemon, made["id"]) != pid
+
+
+def test_the_daemons_death_touches_no_service(daemon: ServiceDaemon) -> None:
+    """MX3: the next daemon finds each again, with its id, its process and its key."""
+    made = daemon.create()
+    slow = daemon.create(config={"environment": {"VLLM_MODEL": "slow"}})
+    before = daemon.until(made["id"], "running")
+    daemon.until(slow["id"], "starting")
+    pid = pid_of(daemon, made["id"])
+    daemon.stop(signal.SIGKILL)
+    daemon.start(settled=False)
+    after = daemon.until(made["id"], "running")
+    kept = ("id", "name", "port", "created_at", "recipe_name", "config", "restarts")
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+    assert pid_of(daemon, made["id"]) == pid
+    assert daemon.prompt(made["id"]).status_code == 200
+    (data_of(daemon, slow["id"]) / "go").touch()
+    daemon.until(slow["id"], "running")
+
+
+def test_services_start_again_with_the_daemon_and_ended_ones_do_not(
+    daemon: ServiceDaemon,
+) -> None:
+    made, ended = daemon.create(), daemon.create()
+    daemon.until(made["id"], "running")
+    daemon.until(ended["id"], "running")
+    daemon.ask("DELETE", f"/api/v1/services/{ended['id']}")
+    assert daemon.stop() == 0
+    daemon.start()
+    daemon.until(made["id"], "running")
+    assert daemon.status(ended["id"]) == "cancelled"
+    assert len(list(daemon.get("/api/v1/services").json())) == 2
+
+
+def test_nothing_is_left_of_a_service_that_was_ended(daemon: ServiceDaemon) -> None:
+    made = daemon.create()
+    daemon.until(made["id"], "running")
+    process = psutil.Process(pid_of(daemon, made["id"]))
+    daemon.ask("DELETE", f"/api/v1/services/{made['id']}")
+    eventually(lambda: not process.is_running())
+
+
+def test_a_server_that_cannot_start_ends_as_failed_with_its_last_words(
+    daemon: ServiceDaemon,
+) -> None:
+    dies = daemon.create(config={"environment": {"VLLM_MODEL": "dies"}})
+    hog = daemon.create(
+        config={"environment": {"VLLM_MODEL": "hog"}, "resources": {"memory": "200M"}}
+    )
+    eventually(lambda: "oom-killed" in str(daemon.service(hog["id"])["reason"]), 40)
+    row = daemon.until(dies["id"], "failed", limit=50)
+    assert "Failed to infer device type" in str(row["reason"])
+    assert row["ended_at"]
+
+
+def test_a_port_that_a_stranger_takes_is_not_fought_for(daemon: ServiceDaemon) -> None:
+    made = daemon.create()
+    port = daemon.until(made["id"], "running")["port"]
+    daemon.ask("DELETE", f"/api/v1/services/{made['id']}?purge=true")
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+        def is_taken() -> bool:
+            try:
+                stranger.bind(("127.0.0.1", int(str(port))))
+            except OSError:
+                return False
+            stranger.listen()
+            return True
+
+        eventually(is_taken)
+        other = daemon.create()
+        assert daemon.until(other["id"], "running")["port"] != port
+
+
+def test_a_recipe_whose_program_is_missing_says_so(daemon: ServiceDaemon, tmp_path: Path) -> None:
+    own = tmp_path / "recipes"
+    own.mkdir()
+    (own / "gone.toml").write_text('name = "gone"\ncommand = ["no-such-program"]\n')
+    made = daemon.create("gone")
+    eventually(lambda: "no-such-program" in str(daemon.service(made["id"])["reason"]))
+
+
+def test_management_of_services_needs_the_token(daemon: ServiceDaemon) -> None:
+    body = {"recipe_name": "inference/vllm"}
+    url = f"{daemon.url}/api/v1/services"
+    assert httpx.post(url, json=body, verify=PLAIN).status_code == 401
+    made = daemon.create()
+    daemon.until(made["id"], "running")
+    assert httpx.delete(f"{url}/{made['id']}", verify=PLAIN).status_code == 401
+    for path in ("logs", "endpoint"):
+        assert httpx.get(f"{url}/{made['id']}/{path}", verify=PLAIN).status_code == 401
+    prompt = {"prompt": "Hello"}
+    asked = f"{daemon.url}/api/v1/vllm/{made['id']}/prompt"
+    assert httpx.post(asked, json=prompt, verify=PLAIN).status_code == 200
+    evil = {"Origin": "https://evil.example"}
+    assert httpx.post(asked, json=prompt, headers=evil, verify=PLAIN).status_code == 403
