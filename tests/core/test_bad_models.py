@@ -184,8 +184,8 @@ class Endless(FakeModel):
             self.stopped += 1
 
 
-@pytest.mark.parametrize("chunk", [TextDelta("x" * 10_000), ThinkingDelta("x" * 10_000)])
-async def test_a_model_that_never_stops_is_stopped_at_a_megabyte(
+@pytest.mark.parametrize("chunk", [TextDelta("x" * 100_000), ThinkingDelta("x" * 100_000)])
+async def test_a_model_that_never_stops_is_stopped(
     tmp_path: Path, chunk: TextDelta | ThinkingDelta
 ) -> None:
     agent = agent_over(model := Endless(chunk), tmp_path)

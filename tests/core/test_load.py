@@ -1,5 +1,6 @@
 """Manifests: what loads, and where and in which words every mistake is told."""
 
+import gc
 import hashlib
 import json
 import os
@@ -272,6 +273,7 @@ BOMBS = [
 def test_a_bomb_is_refused_quickly_and_in_few_words(tmp_path: Path, text: str) -> None:
     """100 ms is the goal of attacks.md S17; the bound here leaves room for a busy machine."""
     assert len(text) <= MAX_BYTES
+    gc.collect()  # what other tests left is not this one's work
     start = time.process_time()
     found = problems(tmp_path, text)
     assert time.process_time() - start < 0.4

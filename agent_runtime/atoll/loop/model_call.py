@@ -9,8 +9,8 @@ from atoll.ports import CallsDelta, Chunk, Clock, Done, TextDelta, ThinkingDelta
 from atoll.wire.events import Reasoning, Token
 from atoll.wire.messages import Call, Usage
 
-MAX_REPLY = 8 * 1024 * 1024
-"""Characters of one reply, thinking included; several times what the longest models can write.
+MAX_REPLY = 32 * 1024 * 1024
+"""Characters of one reply, thinking included; far more than the longest models can write.
 
 A model that never stops ends here, whatever limit it was told.
 """
