@@ -68,6 +68,7 @@ _RECALL = """
 select messages, summary, covers, tried, tokens from session where id = ? and used_at > ?
 """
 _ABOUT = "select id, created_at, used_at, length, tokens from session where used_at > ?"
+_SIZE = "select count(*), sum(length(messages)) from session"
 _SHRINK = """
 delete from session where id in (
     select id from (
@@ -220,7 +221,9 @@ class SqliteSessions:
         with db:  # commits, or takes it all back
             self._sweep(db)  # first: a session that has expired leaves nothing to a new one
             db.execute(_STORE, row)
-            db.execute(_SHRINK, (session_id, f"{ONE_ANSWER}*", MAX_SESSIONS, MAX_BYTES))
+            count, size = db.execute(_SIZE).fetchone()
+            if count > MAX_SESSIONS or size > MAX_BYTES:  # to put them in order takes 40 times that
+                db.execute(_SHRINK, (session_id, f"{ONE_ANSWER}*", MAX_SESSIONS, MAX_BYTES))
 
     def _sweep(self, db: sqlite3.Connection) -> int:
         query = "delete from session where used_at <= ?"
