@@ -33,10 +33,10 @@ NDJSON = "application/x-ndjson"
 SSE = "text/event-stream"
 MOST = 10_000
 USUAL = 100
-_RECONNECT = b"retry: 1000\n\n"
+RECONNECT = b"retry: 1000\n\n"
 """Milliseconds after which a browser comes back when the daemon was restarted."""
-_HEADERS = {"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
-_LARGEST = 2**53
+HEADERS = {"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+LARGEST = 2**53
 
 Render = Callable[[Happening], bytes]
 Pages = AsyncIterator[list[Happening]]
@@ -52,14 +52,14 @@ TailOf = Annotated[
     ),
 ]
 After = Annotated[
-    int | None, Parameter(ge=0, le=_LARGEST, description="The id of the last event that you have")
+    int | None, Parameter(ge=0, le=LARGEST, description="The id of the last event that you have")
 ]
 LastEventId = Annotated[
     int | None,
     HeaderParameter(
         name="Last-Event-ID",
         ge=0,
-        le=_LARGEST,
+        le=LARGEST,
         description="As `after`, and stronger: what a browser sends when it reconnects",
     ),
 ]
@@ -157,15 +157,15 @@ async def _answer(
         body = b"".join(map(_as_json_line, found))
     else:
         body = _encode(EventList(tuple(found), len(found)))
-    return Response(body, media_type=wish.form, headers=_HEADERS)
+    return Response(body, media_type=wish.form, headers=HEADERS)
 
 
 def _endless(pages: Pages, form: str) -> Stream:
     if form == SSE:
-        content = _rendered(pages, _as_sse, begin=_RECONNECT, pulse=b":\n\n")
+        content = _rendered(pages, _as_sse, begin=RECONNECT, pulse=b":\n\n")
     else:
         content = _rendered(pages, _as_json_line, begin=b"", pulse=b"\n")
-    return Stream(content, media_type=form, headers={**_HEADERS, "Cache-Control": "no-cache"})
+    return Stream(content, media_type=form, headers={**HEADERS, "Cache-Control": "no-cache"})
 
 
 async def _rendered(

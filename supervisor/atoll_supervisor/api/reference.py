@@ -7,7 +7,7 @@ servers; this one is the agents' own page, which works without a network and wit
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
-from atoll.http.reference.page import POLICY, page_of
+from atoll.http.reference.page import HEADERS, page_of
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.openapi import document_of
 from atoll_supervisor.api.problems import AnyRequest
@@ -23,9 +23,4 @@ from atoll_supervisor.api.problems import AnyRequest
 def reference_page(request: AnyRequest) -> Response[str]:
     """Every route of this port, with a command to try each."""
     page = page_of(document_of(request), str(request.base_url).rstrip("/"))
-    headers = {
-        "content-security-policy": POLICY,
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
-    }
-    return Response(page, headers=headers, media_type="text/html")
+    return Response(page, headers=dict(HEADERS), media_type="text/html")

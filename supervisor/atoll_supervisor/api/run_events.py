@@ -12,10 +12,11 @@ from typing import Annotated
 import msgspec
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, Parameter
+from litestar.params import Parameter
 from litestar.response import Stream
 
 from atoll_supervisor.api.auth import WORK
+from atoll_supervisor.api.events import HEADERS, LARGEST, RECONNECT, SSE, LastEventId
 from atoll_supervisor.api.logs import Leaving
 from atoll_supervisor.api.problems import AnyRequest, described
 from atoll_supervisor.api.runs import AnyRuns, RunId
@@ -24,21 +25,9 @@ from atoll_supervisor.core.runs.events import Told
 from atoll_supervisor.ports import Runs
 
 JSON = "application/json"
-SSE = "text/event-stream"
-_HEADERS = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache", "Vary": "Accept"}
-_RECONNECT = b"retry: 1000\n\n"
-_LARGEST = 2**53
+_HEADERS = {**HEADERS, "Cache-Control": "no-cache"}
 
-After = Annotated[int, Parameter(ge=0, le=_LARGEST, description="The id of the last that you have")]
-LastEventId = Annotated[
-    int | None,
-    HeaderParameter(
-        name="Last-Event-ID",
-        ge=0,
-        le=_LARGEST,
-        description="As `after`, and stronger: what a browser sends when it reconnects",
-    ),
-]
+After = Annotated[int, Parameter(ge=0, le=LARGEST, description="The id of the last that you have")]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -78,7 +67,7 @@ async def _so_far(runs: Runs, run_id: str, after: int) -> Response[bytes]:
 
 async def _rendered(pages: AsyncIterator[list[Told]]) -> AsyncIterator[bytes]:
     """Each page as it comes; an empty one is a comment, a sign of life that clients skip."""
-    yield _RECONNECT
+    yield RECONNECT
     async for page in pages:
         yield b"".join(map(_as_sse, page)) or b":\n\n"
 

@@ -25,7 +25,12 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""Content-Security-Policy of the page."""
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+"""What the page is sent with."""
 
 
 def page_of(document: JsonObject, base: str, words: Mapping[str, JsonValue] | None = None) -> str:

@@ -29,15 +29,10 @@ async def openapi_document(request: AnyRequest) -> Response[bytes]:
 async def reference_page(request: AnyRequest) -> Response[str]:
     """The page. Scalar's own, as Litestar has it, loads its program from a server of others."""
     pages = _late("page")
-    headers: dict[str, str] = {
-        "content-security-policy": pages.POLICY,
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
-    }
     base, agent = str(request.base_url).rstrip("/"), agent_of(request.app)
     words = {"model": agent.slug, "model_id": agent.slug}
     page: str = pages.page_of(_document(agent), base, words)
-    return Response(page, headers=headers, media_type="text/html")
+    return Response(page, headers=dict(pages.HEADERS), media_type="text/html")
 
 
 REFERENCE = (openapi_document, reference_page)
