@@ -12,25 +12,18 @@ docs/benchmarks.md. Exit 1 when a goal is missed.
 
 import argparse
 import asyncio
-import os
 import socket
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-import uvloop
-from benchmarks.supervision import client, units
-from benchmarks.supervision.contenders.atoll import Atoll
-from benchmarks.supervision.contenders.base import Unhealthy
+from benchmarks.fleet import Wrong, measured, started
 from benchmarks.supervision.install import ours
-from benchmarks.supervision.processes import become_subreaper, end_below
 from benchmarks.supervision.report import conditions, write_between_markers
-from benchmarks.supervision.signals import cancelled_by_signals
-from benchmarks.supervision.units import ports_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 ADDED_GOAL = 0.4e-3
@@ -38,10 +31,6 @@ ADDED_GOAL = 0.4e-3
 LISTS_GOAL = 0.1
 """Seconds for tags and one show for each agent, when warm."""
 CHAT = b'{"model": "agent0", "messages": [{"role": "user", "content": "hi"}]}'
-
-
-class Wrong(Exception):
-    """A server answered something else than a 200."""
 
 
 class Figures(NamedTuple):
@@ -104,19 +93,7 @@ def _is_whole(body: bytes, length: int | None) -> bool:
 def main() -> int:
     """Measure once; 0 when the goals are held."""
     options = arguments()
-    become_subreaper()
-    try:
-        with TemporaryDirectory(prefix="atg-", ignore_cleanup_errors=True) as folder:
-            figures = uvloop.run(cancelled_by_signals(measured(options, Path(folder))))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
-    except (Wrong, Unhealthy, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        end_below(os.getpid())
-    if figures is None:
-        return 1
+    figures = measured("atg-", partial(in_a_fleet, options))
     text = table(figures, options)
     print(text)
     if options.write:
@@ -134,21 +111,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def measured(options: argparse.Namespace, folder: Path) -> Figures | None:
-    """Start the fleet, measure, end it; None when it did not come up."""
-    ports = units.ports()
-    listed = [
-        units.make(folder / "f" / "agents", f"agent{n}", next(ports)) for n in range(options.agents)
-    ]
-    fleet = Atoll(folder / "f", listed, next(ports), next(ports))
-    try:
-        await fleet.start()
-        if not await client.until_all_healthy(ports_of(fleet.units)):
-            print("the fleet did not come up", file=sys.stderr)
-            return None
-        return await asyncio.to_thread(figures_of, options, listed[0].port, fleet.api_port)
-    finally:
-        await asyncio.shield(fleet.shut_down())
+async def in_a_fleet(options: argparse.Namespace, folder: Path) -> Figures:
+    """Start the fleet, measure, end it."""
+    async with started(folder, options.agents) as ports:
+        return await asyncio.to_thread(figures_of, options, ports.agent, ports.api)
 
 
 def figures_of(options: argparse.Namespace, agent: int, gateway: int) -> Figures:

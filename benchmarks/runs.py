@@ -13,28 +13,21 @@ docs/benchmarks.md. Exit 1 when a goal is missed.
 
 import argparse
 import asyncio
-import os
 import random
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import httpx
 import msgspec
-import uvloop
-from benchmarks.gateway import CHAT, Line, Wrong
-from benchmarks.supervision import client, units
-from benchmarks.supervision.contenders.atoll import Atoll
-from benchmarks.supervision.contenders.base import Unhealthy
+from benchmarks.fleet import Wrong, measured, started
+from benchmarks.gateway import CHAT, Line
 from benchmarks.supervision.install import ours
-from benchmarks.supervision.processes import become_subreaper, end_below
 from benchmarks.supervision.report import conditions, write_between_markers
-from benchmarks.supervision.signals import cancelled_by_signals
-from benchmarks.supervision.units import ports_of
 
 from atoll.config.signature import SignatureError, parse_signature
 
@@ -91,19 +84,7 @@ class Figures(NamedTuple):
 def main() -> int:
     """Measure once; 0 when the goals are held."""
     options = arguments()
-    become_subreaper()
-    try:
-        with TemporaryDirectory(prefix="atr-", ignore_cleanup_errors=True) as folder:
-            figures = uvloop.run(cancelled_by_signals(measured(options, Path(folder))))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
-    except (Wrong, Unhealthy, OSError, httpx.HTTPError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        end_below(os.getpid())
-    if figures is None:
-        return 1
+    figures = measured("atr-", partial(in_a_fleet, options), httpx.HTTPError)
     rows = judged(figures, options)
     text = table(rows, options)
     print(text)
@@ -124,19 +105,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def measured(options: argparse.Namespace, folder: Path) -> Figures | None:
-    """Start the fleet, measure, end it; None when it did not come up."""
-    ports = units.ports()
-    agents = [units.make(folder / "f" / "agents", f"agent{n}", next(ports)) for n in range(AGENTS)]
-    fleet = Atoll(folder / "f", agents, next(ports), next(ports))
-    try:
-        await fleet.start()
-        if not await client.until_all_healthy(ports_of(fleet.units)):
-            print("the fleet did not come up", file=sys.stderr)
-            return None
-        return await figures_of(options, agents[0].port, fleet.api_port)
-    finally:
-        await asyncio.shield(fleet.shut_down())
+async def in_a_fleet(options: argparse.Namespace, folder: Path) -> Figures:
+    """Start the fleet, measure, end it."""
+    async with started(folder, AGENTS) as ports:
+        return await figures_of(options, ports.agent, ports.api)
 
 
 async def figures_of(options: argparse.Namespace, agent: int, api: int) -> Figures:
