@@ -39,13 +39,14 @@ def measured(
     Raises SystemExit: 130 when it is interrupted, 1 with the reason told for a fleet that
     does not work and for `faults`.
     """
+    told: tuple[type[Exception], ...] = (Wrong, Unhealthy, OSError, *faults)
     become_subreaper()
     try:
         with TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
             return uvloop.run(cancelled_by_signals(measure(Path(folder))))
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise SystemExit(130) from None
-    except (Wrong, Unhealthy, OSError, *faults) as error:
+    except told as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
     finally:
