@@ -121,7 +121,7 @@ class Daemon:
         self._fleet = self._make_fleet()
         kept = Retention(settings.keep_runs_days, settings.keep_runs)
         self._runs = Runs(RunStore(disk), self._fleet, self._access.work_token, kept)
-        self._services = make_services(settings, places, os.environ, self._events.note)
+        self._services = make_services(settings, places, os.environ, disk, self._events.note)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"

@@ -14,6 +14,7 @@ from atoll_supervisor.core.services.record import Job, Record, ServiceGroup
 from atoll_supervisor.loop.services import service_loop
 from atoll_supervisor.loop.services.assembly import SHIPPED
 from atoll_supervisor.loop.services.service_loop import Around, NotKept, ServiceLoop
+from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 
@@ -59,20 +60,33 @@ class FakeEngine:
         await asyncio.Event().wait()
 
 
-def make(folder: Path, engine: FakeEngine) -> ServiceLoop:
+class OwnDisk(ServiceLoop):
+    """A loop that also closes the database that was opened for it."""
+
+    def __init__(self, around: Around, disk: DatabaseThread) -> None:
+        super().__init__(around)
+        self.disk = disk
+
+    async def close(self) -> None:
+        await super().close()
+        await self.disk.close(5)
+
+
+def make(folder: Path, engine: FakeEngine) -> OwnDisk:
     notes: list[tuple[str, str]] = []
 
     def note(text: str, unit: str) -> None:
         notes.append((text, unit))
 
+    disk = DatabaseThread(folder / "atoll.db")
     around = Around(
         recipes=Recipes(SHIPPED),
-        store=ServiceStore(folder / "atoll.db", lambda text: note(text, "")),
+        store=ServiceStore(disk, lambda text: note(text, "")),
         find=str,
         epoch=lambda: 1_000.0,
         note=note,
     )
-    services = ServiceLoop(around)
+    services = OwnDisk(around, disk)
     services.begin({"slurm": engine, "local": engine})
     return services
 
@@ -83,7 +97,7 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-async def services(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[ServiceLoop]:
+async def services(tmp_path: Path, engine: FakeEngine) -> AsyncIterator[OwnDisk]:
     made = make(tmp_path, engine)
     yield made
     await made.close()
@@ -109,7 +123,7 @@ async def test_what_was_begun_is_found_by_the_next_daemon_and_what_is_over_is_le
 
 
 async def test_one_that_is_ended_while_it_is_submitted_leaves_no_job(
-    services: ServiceLoop, engine: FakeEngine
+    services: OwnDisk, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
     creating = asyncio.create_task(services.create(VLLM))
@@ -125,7 +139,7 @@ async def test_one_that_is_ended_while_it_is_submitted_leaves_no_job(
 
 
 async def test_one_that_is_purged_while_it_is_submitted_leaves_no_job_either(
-    services: ServiceLoop, engine: FakeEngine
+    services: OwnDisk, engine: FakeEngine
 ) -> None:
     engine.gate.clear()
     creating = asyncio.create_task(services.create(VLLM))
@@ -140,7 +154,7 @@ async def test_one_that_is_purged_while_it_is_submitted_leaves_no_job_either(
 
 
 async def test_a_group_of_which_one_is_refused_is_taken_back(
-    services: ServiceLoop, engine: FakeEngine
+    services: OwnDisk, engine: FakeEngine
 ) -> None:
     engine.refuse = 2
     with pytest.raises(ClientError, match="refused"):
@@ -162,7 +176,7 @@ async def test_a_service_that_cannot_be_kept_is_not_begun(
 
 
 async def test_the_oldest_that_are_over_make_room(
-    services: ServiceLoop, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service_loop, "MOST", 2)
     first, second = await services.create(VLLM), await services.create(VLLM)
@@ -174,7 +188,7 @@ async def test_the_oldest_that_are_over_make_room(
     assert engine.forgotten == [second.id]
 
 
-async def test_a_group_answers_under_its_own_id(services: ServiceLoop) -> None:
+async def test_a_group_answers_under_its_own_id(services: OwnDisk) -> None:
     group = await services.create(replace(VLLM, replicas=2))
     assert isinstance(group, ServiceGroup)
     assert group.status == "pending"
@@ -185,7 +199,7 @@ async def test_a_group_answers_under_its_own_id(services: ServiceLoop) -> None:
         services.row(group.id)
 
 
-async def test_going_down_is_no_end_of_a_service(services: ServiceLoop) -> None:
+async def test_going_down_is_no_end_of_a_service(services: OwnDisk) -> None:
     row = await services.create(VLLM)
     services.saw(row.id, Up(answers=True, host="n1", port=8001))
     services.hush()

@@ -1,4 +1,4 @@
-"""`atoll.db`: what the daemon keeps of events and runs, later also of services (DESIGN section 9).
+"""`atoll.db`: what the daemon keeps of events, runs and services (DESIGN section 9).
 
 SQLite in WAL mode with `synchronous=NORMAL`: what was committed survives the
 death of the daemon, kill -9 included; only a power cut may take the last
@@ -61,6 +61,9 @@ STEPS = (
     create table run_batch (id text primary key, batch text not null) without rowid;
     create table run_webhook (seq integer primary key);
     """,
+    """
+    create table if not exists service (id text primary key, record blob not null);
+    """,
 )
 """The schema: step n makes version n of version n - 1. A step that was released never changes."""
 
@@ -87,6 +90,9 @@ SQLite believes what such a file says of a row's length, and quotes it in its me
 
 T = TypeVar("T")
 
+Refill = Callable[[sqlite3.Connection, Path], None]
+"""Writes into a new file what is still known; the path is that of the file that was set aside."""
+
 
 class Database:
     """The file and its one connection, for one thread; every call waits for the disk."""
@@ -96,6 +102,9 @@ class Database:
         self._steps = steps
         self._open: sqlite3.Connection | None = None
         self._warnings: list[str] = []
+        self._refills: list[Refill] = []
+        self._unfilled: list[tuple[Refill, Path]] = []
+        self._aside: Path | None = None
 
     def use(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` makes of the database; done once more when the file had to be replaced.
@@ -111,6 +120,16 @@ class Database:
                 raise
             self._quarantine(error)
         return self._try(work)
+
+    def when_replaced(self, refill: Refill) -> None:
+        """Have a file that replaces a broken one refilled, before anything else is done with it.
+
+        Also one that has replaced one already. What cannot be written now is
+        written before the next use.
+        """
+        self._refills.append(refill)
+        if self._aside is not None:
+            self._unfilled.append((refill, self._aside))
 
     def take_warnings(self) -> list[str]:
         """What a person should know since this was asked last."""
@@ -131,6 +150,10 @@ class Database:
                 _refuse_newer(self._open, self.path, self._steps)
                 _prepare(self._open)
                 migrate(self._open, self.path, self._steps)
+            while self._unfilled:
+                refill, aside = self._unfilled[0]
+                refill(self._open, aside)
+                del self._unfilled[0]
             return work(self._open)
         except BaseException:
             self.close()  # also takes back an unfinished transaction
@@ -145,6 +168,8 @@ class Database:
                 self.path.with_name(name + end).rename(aside.with_name(aside.name + end))
         with suppress(FileNotFoundError):
             self.path.rename(aside)
+        self._aside = aside
+        self._unfilled = [(refill, aside) for refill in self._refills]
         self._warnings.append(
             f"{self.path} cannot be trusted ({reason_of(error)}); "
             f"kept as {aside.name}, going on with a new one"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from atoll_supervisor.shell.database import Database
+from atoll_supervisor.shell.database import Database, Refill
 
 T = TypeVar("T")
 
@@ -32,6 +32,10 @@ class DatabaseThread:
     def run_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As `run`, and everything waits for it."""
         return self._thread.submit(self._database.use, work).result()
+
+    def when_replaced(self, refill: Refill) -> None:
+        """As `Database.when_replaced`; `refill` is called on the database's thread."""
+        self._thread.submit(self._database.when_replaced, refill).result()
 
     def take_warnings(self) -> list[str]:
         """What a person should know since this was asked last."""

@@ -17,6 +17,7 @@ from atoll_supervisor.loop.services.local import LocalEngine
 from atoll_supervisor.loop.services.service_loop import Around, ServiceLoop
 from atoll_supervisor.loop.services.slurm import SlurmEngine
 from atoll_supervisor.settings import Settings
+from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 from atoll_supervisor.shell.slurm import Slurm
@@ -29,12 +30,16 @@ Note = Callable[[str, str], object]
 
 
 def make_services(
-    settings: Settings, places: Places, environ: Mapping[str, str], note: Note
+    settings: Settings,
+    places: Places,
+    environ: Mapping[str, str],
+    disk: DatabaseThread,
+    note: Note,
 ) -> ServiceLoop:
     """The services, not begun yet; a person's own recipes come before ours."""
     around = Around(
         recipes=Recipes((settings.recipes_dir, *SHIPPED)),
-        store=ServiceStore(places.state / "atoll.db", partial(_told, note)),
+        store=ServiceStore(disk, partial(_told, note)),
         find=partial(find_model, places),
         epoch=time.time,
         note=note,

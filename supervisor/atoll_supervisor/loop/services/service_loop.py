@@ -102,7 +102,6 @@ class ServiceLoop:
         self._closed = True
         await self._flush()
         await self._asking.close()
-        await self._around.store.close()
 
     def saw(self, service: str, evidence: Evidence) -> None:
         """Take in what an engine saw."""
