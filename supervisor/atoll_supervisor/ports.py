@@ -22,7 +22,7 @@ from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.record import Record, ServiceGroup, ServiceRow
-from atoll_supervisor.core.services.summary import Listed, ModelList
+from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 
 
 class Fleet(Protocol):
@@ -189,8 +189,12 @@ class Services(Protocol):
         """Start what is wished for; raises ClientError for what the recipe does not allow."""
         ...
 
-    async def cancel(self, name: str, *, purge: bool) -> str:
-        """End a service or a group, and with `purge` forget it; its job's id."""
+    async def cancel(self, name: str, *, purge: bool, wait: bool = True) -> Ending:
+        """End a service or a group, and with `purge` forget it; `wait`s until it is gone."""
+        ...
+
+    async def restart(self, name: str) -> ServiceRow | ServiceGroup:
+        """End it if it is not over, and start it again as the service that it was."""
         ...
 
     def key(self, name: str) -> str:
@@ -227,6 +231,14 @@ class ServiceEngine(Protocol):
 
     async def cancel(self, record: Record) -> None:
         """End it; returns when that is on its way."""
+        ...
+
+    async def gone(self, record: Record, /) -> bool:
+        """Wait, within its stop limit, until nothing of it runs; whether that is so."""
+        ...
+
+    def still_ends(self, record: Record, /) -> bool:
+        """Whether something of it runs here although it is over."""
         ...
 
     async def forget(self, record: Record) -> None:

@@ -32,7 +32,7 @@ from atoll_supervisor.core.services.evidence import (
     Up,
 )
 from atoll_supervisor.core.services.local_unit import evidence_of
-from atoll_supervisor.core.services.machine import SILENT, cancelled, step
+from atoll_supervisor.core.services.machine import SILENT, begun_again, cancelled, step
 from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.services.recipe import HealthCheck
 from atoll_supervisor.core.services.record import (
@@ -120,9 +120,35 @@ def test_nothing_happens_after_an_end(end: Status) -> None:
     over, _ = after((0, ANSWERS), (1, Ended(end, "why")))
     assert (over.status, over.reason) == (end, "why")
     assert over.ended_at
-    for evidence in (Queued(), Building(), ANSWERS, SILENCE, Kept("X"), Ended("failed"), Tick()):
+    for evidence in (Queued(), Building(), ANSWERS, SILENCE, Ended("failed"), Tick()):
         assert step(over, evidence, 9) == (over, False)
     assert cancelled(over, 9) is over
+
+
+def test_after_an_end_only_slurms_own_word_for_the_job_goes_on() -> None:
+    over = cancelled(replace(record("running"), state="RUNNING"), 5)
+    later, stop = step(over, Kept("COMPLETING"), 6)
+    assert (later.state, stop) == ("COMPLETING", False)
+    assert replace(later, state="RUNNING") == over
+
+
+def test_one_that_is_started_again_remembers_its_end_and_nothing_else() -> None:
+    over, _ = after((0, ANSWERS), (1, Ended("failed", "exit code 1")))
+    again = begun_again(over, "new")
+    assert (again.status, again.last_end) == ("pending", "failed: exit code 1")
+    fresh = replace(record(), uuid="new", last_end=again.last_end)
+    assert again == fresh
+    one, _ = after((100, ANSWERS), begin=again)
+    assert (one.status, one.last_end) == ("running", "failed: exit code 1")
+    stopped = begun_again(cancelled(record("running"), 5), "new")
+    assert stopped.last_end == "cancelled: stopped by a user"
+
+
+def test_nobody_is_sent_to_the_address_of_one_that_is_over() -> None:
+    """Another server may be there by now."""
+    up, _ = after((0, ANSWERS))
+    assert up.url == "http://h:1"
+    assert cancelled(up, 5).url is None
 
 
 def test_a_transitional_word_keeps_what_was_last() -> None:

@@ -103,8 +103,8 @@ def test_root_parameters_stand_in_the_config_itself() -> None:
         ({"environment": {"COLOUR": "a\nLD_PRELOAD=x"}}, "control"),
         ({"environment": {"MODEL": "m" * (MAX_VALUE + 1)}}, "at most"),
         ({"environment": {"MODEL": ["x"]}}, "expected a string"),
-        ({"environment": {"LENGTH": "0"}}, "1 to 100"),
-        ({"environment": {"LENGTH": "101"}}, "1 to 100"),
+        ({"environment": {"LENGTH": "0"}}, "at least 1 and at most 100"),
+        ({"environment": {"LENGTH": "101"}}, "at least 1 and at most 100"),
         ({"environment": {"LENGTH": "7; rm"}}, "expected a number"),
         ({"environment": {"LENGTH": "\u0667"}}, "expected a number"),
         ({"environment": {"SHARE": "nan"}}, "expected a number"),
@@ -181,3 +181,41 @@ def test_secrets_of_a_recipe_are_not_shown_to_anybody() -> None:
 def test_secrets_of_a_request_are_not_shown_in_lists() -> None:
     shown = config_shown({"environment": {"HF_TOKEN": "abc", "VLLM_MODEL": "m"}})
     assert shown == {"environment": {"HF_TOKEN": "***", "VLLM_MODEL": "m"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SECRET", "{key}"), ("PATH", "/opt/bin"), ("LD_LIBRARY_PATH", "/opt/lib"), ("HOME", "/x")],
+)
+def test_what_the_recipe_makes_or_programs_are_found_by_is_no_requests_to_set(
+    name: str, value: str
+) -> None:
+    """Prompts go with the key that we made, and a PATH names a command as well as any."""
+    recipe = replace(RECIPE, environment={name: value})
+    wish = Wish(recipe_name="server", config={"environment": {name: "x"}})
+    with pytest.raises(ClientError, match=f"`{name}` is the recipe's to set"):
+        order_of(recipe, wish, str)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            {"environment": {"LENGTH": 0}},
+            "config.environment.LENGTH: expected a number, at least 1",
+        ),
+        ({"environment": {"SHARE": 2}}, "at least 0 and at most 1"),
+        ({"environment": {"MODEL": []}}, "config.environment.MODEL: expected a string"),
+        ({"title": ""}, "config.title: must not be empty"),
+        ({"resources": {"cpu": True}}, "config.resources.cpu: Expected"),
+    ],
+)
+def test_a_refusal_names_the_field_as_the_request_has_it(config: JsonObject, told: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        order(config)
+    assert told in str(caught.value)
+
+
+def test_no_config_is_none() -> None:
+    """Clients of the source system send null for what they leave out."""
+    assert order_of(RECIPE, Wish(recipe_name="server", config=None), str) == order()

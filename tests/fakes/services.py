@@ -7,7 +7,7 @@ from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow
-from atoll_supervisor.core.services.summary import Listed, ModelList
+from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 
 
 class NoServices:
@@ -34,7 +34,10 @@ class NoServices:
         await self.recipe(wish.recipe_name)
         raise AssertionError
 
-    async def cancel(self, name: str, *, purge: bool) -> str:
+    async def cancel(self, name: str, *, purge: bool, wait: bool = True) -> Ending:
+        raise NotFound("Service not found")
+
+    async def restart(self, name: str) -> ServiceRow | ServiceGroup:
         raise NotFound("Service not found")
 
     def key(self, name: str) -> str:

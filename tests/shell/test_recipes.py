@@ -1,6 +1,7 @@
 """Recipes on disk: ours, a person's, the source system's YAML, and bad ones."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ parameters:
     required: true
     location: environment
 """
+
+
+GOOD = 'name = "a"\ncommand = ["a"]\n'
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -138,7 +142,39 @@ def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
             "a.toml:5:11",
         ),
         ("a.toml", 'name = "a"\ncommand = ["a"]\n[parameters.port]\n', "a name of ours"),
-        ("a.toml", 'name = "a"\ncommand = ["a"]\n[health]\npath = "x"\n', "begin with a slash"),
+        (
+            "a.toml",
+            f'{GOOD}[health]\npath = "x"\n',
+            "a.toml:4:8: `health.path`: must begin with a slash",
+        ),
+        ("a.toml", f'{GOOD}[health]\npath = "/a b"\n', "hold no spaces"),
+        ("a.toml", f'{GOOD}[health]\npath = "/x\\r\\nX: y"\n', "a path of HTTP"),
+        ("a.toml", f'{GOOD}metrics = "metrics"\n', "`metrics`: must begin with a slash"),
+        ("a.toml", f"{GOOD}[health]\ninterval = 0\n", "from 0.1"),
+        ("a.toml", f"{GOOD}[health]\nretries = 0\n", "a.toml:4:11"),
+        ("a.toml", f"{GOOD}start_limit = 0\n", "greater than 0"),
+        ("a.toml", f"{GOOD}stop_timeout = -1\n", "a.toml:3:16"),
+        ("a.toml", f"{GOOD}max_replicas = 100_000\n", "1 to 1000"),
+        ("a.toml", f'{GOOD}restart = "sometimes"\n', "on-failure"),
+        ("a.toml", f'{GOOD}[resources]\nmemory = "lots"\n', "`resources`: resources.memory"),
+        ("a.toml", f'{GOOD}[limits]\ncpu = "x"\n', "the recipe's limits.cpu"),
+        ("a.toml", f"{GOOD}[resources]\ncpu = 9\n[limits]\ncpu = 8\n", "more than the 8"),
+        ("a.toml", f'{GOOD}[environment]\n"A=B" = "x"\n', "no name of a variable"),
+        ("a.toml", f'{GOOD}[environment]\nATOLL_UNIT = "x"\n', "a name of ours"),
+        ("a.toml", f"{GOOD}[parameters.LD_PRELOAD]\n", "must not come from a request"),
+        ("a.toml", f'{GOOD}[parameters."a b"]\n', "stands nowhere in the command"),
+        (
+            "a.toml",
+            f'{GOOD}[parameters.N]\ntype = "integer"\ndefault = 5\nmaximum = 1\n',
+            "at most 1",
+        ),
+        ("a.toml", f'{GOOD}[parameters.N]\ndefault = "-x"\n', "begin with a dash"),
+        ("a.toml", 'name = "a\\nb"\ncommand = ["a"]\n', "`name`: must be a line of text"),
+        ("a.yaml", "name: a\nimage: x\nname: b\n", "a.yaml:3:1: is there twice"),
+        ("a.yaml", "name: a\nimage: x\nenvironment:\n  1: x\n", "a.yaml:4:3: a key must be text"),
+        ("a.yaml", "name: a\nimage: x\n? [a]\n: b\n", "a key must be text"),
+        ("a.yaml", "name: a\n<<: {image: x}\n", "a.yaml:2:1: a key must be text"),
+        ("a.yaml", "name: a\n---\nname: b\n", "another document"),
         ("a.toml", "name = \n", "is not valid TOML"),
         ("a.yaml", "name: a\nimage: a.sif\nprots: [1]\n", "a.yaml:3:1"),
         ("a.yaml", "name: a\nimage: a.sif\nprots: [1]\n", "did you mean `ports`?"),
@@ -151,6 +187,23 @@ def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, name: str, text: str, told: str) -> None:
     assert told in problems(write(tmp_path, name, text))
+
+
+@pytest.mark.parametrize("text", ["[" * 60_000, "- " * 30_000, "{a: " * 10_000, "&a [*a]"])
+def test_a_bomb_of_yaml_is_refused_before_it_costs_anything(tmp_path: Path, text: str) -> None:
+    """PyYAML reads 50,000 open brackets for more than a minute."""
+    began = time.process_time()
+    problems(write(tmp_path, "bomb.yaml", f"name: a\nx:\n  {text}"))
+    assert time.process_time() - began < 10
+
+
+def test_folders_that_are_links_are_not_looked_through(tmp_path: Path) -> None:
+    own = tmp_path / "recipes"
+    write(own, "mine.toml", GOOD)
+    write(tmp_path, "elsewhere/other.toml", GOOD)
+    (own / "out").symlink_to(tmp_path / "elsewhere")
+    (own / "loop").symlink_to(own)
+    assert [one.path for one in Recipes((own,)).list()] == ["mine"]
 
 
 def test_a_broken_recipe_is_listed_with_its_mistake(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from atoll.errors import ClientError, NotFound
 from atoll_supervisor.core.services.evidence import Ended, Up
 from atoll_supervisor.core.services.order import Wish
-from atoll_supervisor.core.services.record import Job, Record, ServiceGroup
+from atoll_supervisor.core.services.record import Job, Record, ServiceGroup, ServiceRow
 from atoll_supervisor.loop.services import service_loop
 from atoll_supervisor.loop.services.assembly import SHIPPED
-from atoll_supervisor.loop.services.service_loop import Around, NotKept, ServiceLoop
+from atoll_supervisor.loop.services.service_loop import Around, ServiceLoop, StillEnds
 from atoll_supervisor.shell.database_thread import DatabaseThread
+from atoll_supervisor.shell.run_store import NotKept
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 
@@ -34,6 +35,8 @@ class FakeEngine:
         self.refuse = 1000
         self.gate = asyncio.Event()
         self.gate.set()
+        self.left = asyncio.Event()
+        self.left.set()
 
     async def submit(self, record: Record) -> Record:
         if len(self.submitted) >= self.refuse:
@@ -49,6 +52,12 @@ class FakeEngine:
     async def cancel(self, record: Record) -> None:
         if record.job.job_id:
             self.ended.append(record.id)
+
+    async def gone(self, record: Record) -> bool:
+        return await asyncio.wait_for(self.left.wait(), 20)
+
+    def still_ends(self, record: Record) -> bool:
+        return record.is_final and not self.left.is_set()
 
     async def forget(self, record: Record) -> None:
         self.forgotten.append(record.id)
@@ -188,13 +197,90 @@ async def test_the_oldest_that_are_over_make_room(
     assert engine.forgotten == [second.id]
 
 
+async def test_one_that_is_ended_is_told_as_gone_only_when_it_is(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    """Its record is over at once; its process takes what its stop limit allows."""
+    row = await services.create(VLLM)
+    engine.left.clear()
+    ending = await services.cancel(row.id, purge=False, wait=False)
+    assert (ending.job_id, ending.gone) == (row.job_id, False)
+    shown = services.rows()[0]
+    assert shown.status == "cancelled"
+    assert shown.reason == "stopped by a user; its process is still on its way out"
+    waiting = asyncio.create_task(services.cancel(row.id, purge=False))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    engine.left.set()
+    assert (await waiting).gone
+    assert services.rows()[0].reason == "stopped by a user"
+
+
+async def test_a_failed_service_is_started_again_as_what_it_was(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    row = await services.create(VLLM)
+    key = services.key(row.id)
+    services.saw(row.id, Ended("failed", "exit code 1: boom"))
+    again = await services.restart(row.id)
+    assert isinstance(again, ServiceRow)
+    assert (again.id, again.name, again.status) == (row.id, row.name, "pending")
+    assert (again.last_end, again.ended_at) == ("failed: exit code 1: boom", None)
+    assert (again.job_id, services.key(row.id)) == ("2", key)
+    assert engine.submitted == [row.id, row.id]
+    services.saw(row.id, Up(answers=True, host="n1", port=8001))
+    assert services.rows()[0].last_end == "failed: exit code 1: boom"
+
+
+async def test_what_runs_is_ended_before_it_is_started_again(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    group = await services.create(replace(VLLM, replicas=2))
+    engine.left.clear()
+    restarting = asyncio.create_task(services.restart(group.id))
+    while len(engine.ended) < 2:
+        await asyncio.sleep(0.001)
+    assert len(engine.submitted) == 2
+    purging = asyncio.create_task(services.cancel(engine.ended[0], purge=True))
+    twice = asyncio.create_task(services.restart(group.id))
+    await asyncio.sleep(0.01)
+    engine.left.set()
+    await asyncio.gather(restarting, purging, twice)
+    assert len(engine.submitted) in (3, 4), "never twice for one that was started again"
+
+
+async def test_what_does_not_end_is_not_started_beside_itself(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stays(_: Record) -> bool:
+        return False
+
+    row = await services.create(VLLM)
+    monkeypatch.setattr(engine, "gone", stays)
+    with pytest.raises(StillEnds, match="on its way out"):
+        await services.restart(row.id)
+    assert engine.submitted == [row.id]
+
+
+async def test_one_that_is_refused_when_it_is_started_again_has_failed_with_the_reason(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    row = await services.create(VLLM)
+    engine.refuse = 1
+    with pytest.raises(ClientError, match="refused"):
+        await services.restart(row.id)
+    shown = services.rows()[0]
+    assert (shown.status, shown.reason) == ("failed", "the cluster refused the job")
+    assert shown.last_end == "cancelled: stopped by a user"
+
+
 async def test_a_group_answers_under_its_own_id(services: OwnDisk) -> None:
     group = await services.create(replace(VLLM, replicas=2))
     assert isinstance(group, ServiceGroup)
     assert group.status == "pending"
     assert services.row(group.id).id == group.id
     assert len(services.logs(group.id)) == 2
-    assert await services.cancel(group.id, purge=True) == group.id
+    assert (await services.cancel(group.id, purge=True)).job_id == group.id
     with pytest.raises(NotFound, match=r"^Service not found$"):
         services.row(group.id)
 

@@ -27,6 +27,13 @@ def daemon(tmp_path: Path) -> Iterator[ServiceDaemon]:
         yield daemon
 
 
+def add_recipe(folder: Path, name: str, lines: str) -> None:
+    """A recipe of a person's own, for a daemon in this folder."""
+    place = folder / "recipes" / f"{name}.toml"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(f'name = "{name}"\nstart_limit = 20\nstop_timeout = 2\n{lines}\n')
+
+
 def pid_of(daemon: ServiceDaemon, service: object) -> int:
     """The pid of a service's server."""
     port = str(daemon.service(service)["port"])
@@ -130,12 +137,71 @@ def test_services_start_again_with_the_daemon_and_ended_ones_do_not(
     assert len(list(daemon.get("/api/v1/services").json())) == 2
 
 
-def test_nothing_is_left_of_a_service_that_was_ended(daemon: ServiceDaemon) -> None:
+def test_one_that_is_ended_is_answered_when_its_process_is_gone(daemon: ServiceDaemon) -> None:
     made = daemon.create()
     daemon.until(made["id"], "running")
     process = psutil.Process(pid_of(daemon, made["id"]))
-    daemon.ask("DELETE", f"/api/v1/services/{made['id']}")
-    eventually(lambda: not process.is_running())
+    answer = daemon.ask("DELETE", f"/api/v1/services/{made['id']}")
+    assert (answer.status_code, answer.json()["message"]) == (200, "Service stopped successfully")
+    assert not process.is_running()
+    assert daemon.service(made["id"])["reason"] == "stopped by a user"
+    assert daemon.service(made["id"])["url"] is None
+
+
+def test_one_that_takes_its_time_to_end_is_told_as_such(tmp_path: Path) -> None:
+    """It may take its whole stop limit, in which its port and its memory are still its own."""
+    daemon = ServiceDaemon(tmp_path)
+    add_recipe(
+        tmp_path, "stubborn", 'command = ["sh", "-c", "trap : TERM; while :; do sleep 9; done"]'
+    )
+    with running(daemon):
+        made = daemon.create("stubborn")
+        daemon.until(made["id"], "starting")
+        answer = daemon.ask("DELETE", f"/api/v1/services/{made['id']}?wait=false")
+        assert (answer.status_code, answer.json()["message"]) == (202, "Service is being stopped")
+        row = daemon.service(made["id"])
+        assert (row["status"], row["url"]) == ("cancelled", None)
+        assert "still on its way out" in str(row["reason"])
+        again = daemon.ask("DELETE", f"/api/v1/services/{made['id']}")
+        assert again.status_code == 200
+        assert daemon.service(made["id"])["reason"] == "stopped by a user"
+
+
+def test_one_that_has_failed_is_started_again_with_its_data(tmp_path: Path) -> None:
+    daemon = ServiceDaemon(tmp_path)
+    words = """command = ["sh", "-c", "test -e mended && exec vllm serve m --host $0 --port $1; \
+echo it is broken >&2; exit 3", "{host}", "{port}"]
+restart = "never"
+"""
+    add_recipe(tmp_path, "fragile", words.replace("\\\n", ""))
+    with running(daemon):
+        made = daemon.create("fragile")
+        row = daemon.until(made["id"], "failed")
+        assert (row["restarts"], "it is broken" in str(row["reason"])) == (0, True)
+        (data_of(daemon, made["id"]) / "mended").touch()
+        answer = daemon.ask("POST", f"/api/v1/services/{made['id']}/restart")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["status"] in ("pending", "starting")
+        row = daemon.until(made["id"], "running", "failed")
+        assert row["status"] == "running"
+        assert "it is broken" in str(row["last_end"])
+        daemon.stop(signal.SIGKILL)
+        daemon.start(settled=False)
+        assert "it is broken" in str(daemon.until(made["id"], "running")["last_end"])
+        pid = pid_of(daemon, made["id"])
+        daemon.ask("POST", f"/api/v1/services/{made['id']}/restart").raise_for_status()
+        daemon.until(made["id"], "running")
+        assert pid_of(daemon, made["id"]) != pid
+
+
+def test_a_recipe_says_how_often_its_server_is_started_again(tmp_path: Path) -> None:
+    daemon = ServiceDaemon(tmp_path)
+    add_recipe(tmp_path, "once", 'command = ["false"]\nmax_restarts = 1')
+    add_recipe(tmp_path, "ever", 'command = ["true"]\nrestart = "always"\nmax_restarts = 2')
+    with running(daemon):
+        once, ever = (daemon.create(name)["id"] for name in ("once", "ever"))
+        assert daemon.until(once, "failed")["restarts"] == 1
+        assert daemon.until(ever, "failed")["restarts"] == 2
 
 
 def test_a_server_that_cannot_start_ends_as_failed_with_its_last_words(

@@ -31,6 +31,10 @@ Purge = Annotated[bool, Parameter(description="true: forget it, and remove what 
 NO_SERVICE = {404: ResponseSpec(ErrorBody, description="No service of this id")}
 
 
+Wait = Annotated[bool, Parameter(description="false: answer 202 at once, while it still ends")]
+STOPPED, STOPPING = "Service stopped successfully", "Service is being stopped"
+
+
 class Stopped(Struct, frozen=True):
     """The page's answer to DELETE."""
 
@@ -112,11 +116,38 @@ def show_service(services: AnyServices, name: ServiceId) -> ServiceRow | Service
     operation_id="stop_service",
     tags=["services"],
     security=BY_TOKEN,
+    responses={
+        202: ResponseSpec(Stopped, description="Its process has not ended yet"),
+        **described(401),
+        **NO_SERVICE,
+    },
+)
+async def stop_service(
+    services: AnyServices, name: ServiceId, purge: Purge = False, wait: Wait = True
+) -> Response[Stopped]:
+    """Stop a service and answer when its processes are gone, within its stop limit.
+
+    It stays readable as `cancelled` until it is purged. A job is ended by its cluster.
+    """
+    ending = await services.cancel(name, purge=purge, wait=wait)
+    body = Stopped(STOPPED if ending.gone else STOPPING, ending.job_id)
+    return Response(body, status_code=200 if ending.gone else 202)
+
+
+@post(
+    "/api/v1/services/{name:str}/restart",
+    status_code=200,
+    operation_id="restart_service",
+    tags=["services"],
+    security=BY_TOKEN,
     responses={**described(401), **NO_SERVICE},
 )
-async def stop_service(services: AnyServices, name: ServiceId, purge: Purge = False) -> Stopped:
-    """Stop a service; it stays readable as `cancelled` until it is purged."""
-    return Stopped("Service stopped successfully", await services.cancel(name, purge=purge))
+async def restart_service(services: AnyServices, name: ServiceId) -> ServiceRow | ServiceGroup:
+    """Start a service again, over or not: its id, its key and its data stay.
+
+    `last_end` tells how it had ended.
+    """
+    return await services.restart(name)
 
 
 @get(
@@ -240,6 +271,7 @@ HANDLERS = (
     create_service,
     show_service,
     stop_service,
+    restart_service,
     service_status,
     set_service_status,
     service_endpoint,

@@ -20,7 +20,7 @@ from atoll_supervisor.core.services.evidence import (
     Tick,
     Up,
 )
-from atoll_supervisor.core.services.record import Record
+from atoll_supervisor.core.services.record import Job, Record
 
 SILENT = "its server does not answer"
 MINUTE = 60.0
@@ -32,7 +32,7 @@ Step = tuple[Record, bool]
 def step(record: Record, evidence: Evidence, now: float) -> Step:
     """Answer what was seen; `now` in seconds since the epoch."""
     if record.is_final:
-        return record, False
+        return _after_its_end(record, evidence), False
     match evidence:
         case Queued(reason=reason, state=state):
             return _unplaced(record, reason, state), False
@@ -55,6 +55,27 @@ def cancelled(record: Record, now: float) -> Record:
     if record.is_final:
         return record
     return _ended(record, Ended("cancelled", "stopped by a user", record.state), now)
+
+
+def begun_again(record: Record, uuid: str) -> Record:
+    """Started anew by a person after an end, which is remembered; nothing of before counts.
+
+    A new `uuid`, for a job that is over may be listed for a while beside the new one.
+    """
+    return replace(
+        _unplaced(record, "", ""),
+        uuid=uuid,
+        port=None,
+        restarts=0,
+        ended_at=None,
+        last_end=f"{record.status}: {record.reason}" if record.reason else record.status,
+        job=Job(),
+    )
+
+
+def _after_its_end(record: Record, evidence: Evidence) -> Record:
+    """Its job may still be on its way out, which SLURM's own word tells."""
+    return replace(record, state=evidence.state) if isinstance(evidence, Kept) else record
 
 
 def _unplaced(record: Record, reason: str, state: str) -> Record:

@@ -24,11 +24,17 @@ from atoll_supervisor.core.services.recipe import (
     Parameter,
     Recipe,
 )
+from atoll_supervisor.core.spec import Restart
 
 PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 OURS = frozenset({"python", "host", "port", "data", "name", "key"})
 MAX_VALUE = 4096
 """Characters of one value of a request."""
+_GUARDED = re.compile(
+    "PATH|HOME|SHELL|ENV|BASH_ENV|IFS|LD_.*|PYTHON.*|PERL.*|RUBY.*|NODE_.*|JAVA_.*|JDK_.*"
+    "|GLIBC_.*|MALLOC_.*|GCONV_PATH|ATOLL_.*|SLURM_.*|SBATCH_.*|APPTAINER.*|SINGULARITY.*"
+)
+"""Variables by which programs, and what they load, are found."""
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 FindModel = Callable[[str], str]
@@ -43,12 +49,12 @@ class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     recipe_name: str
-    config: JsonObject = {}
+    config: JsonObject | None = None
     engine: EngineName | None = None
     replicas: int = 1
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an engine is to run, made once and kept with the service.
 
     `values` fill the `{places}` of `command` and of `environment`; `given` are
@@ -65,6 +71,9 @@ class Order(Struct, frozen=True, kw_only=True):
     metrics: str = ""
     start_limit: float = 600.0
     stop_timeout: float = 10.0
+    restart: Restart = "on-failure"
+    max_restarts: int = 5
+    restart_window: float = 60.0
     partition: str = ""
     account: str = ""
     qos: str = ""
@@ -83,7 +92,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
 def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
     """What the request asks for; raises ClientError that names the field and what it may be."""
-    sections = _sections(recipe, wish.config)
+    sections = _sections(recipe, wish.config or {})
     found: dict[str, str] = {}
     for name, parameter in recipe.parameters.items():
         value = _value_of(name, parameter, sections[parameter.location])
@@ -108,6 +117,9 @@ def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
         metrics=recipe.metrics,
         start_limit=recipe.start_limit,
         stop_timeout=recipe.stop_timeout,
+        restart=recipe.restart,
+        max_restarts=recipe.max_restarts,
+        restart_window=recipe.restart_window,
         partition=recipe.partition,
         account=recipe.account,
         qos=recipe.qos,
@@ -164,16 +176,31 @@ def _sections(recipe: Recipe, config: JsonObject) -> dict[Location, JsonObject]:
     }
     extra: dict[Location, tuple[str, ...]] = {
         "root": (),
-        "environment": tuple(recipe.environment),
+        "environment": tuple(name for name in recipe.environment if not _is_fixed(recipe, name)),
         "resources": Amounts.__struct_fields__,
     }
     for place, table in sections.items():
         own = [name for name, one in recipe.parameters.items() if one.location == place]
         known = [*extra[place], *own]
         for key in table:
+            if place == "environment" and _is_fixed(recipe, key):
+                raise ClientError(f"config.environment: `{key}` is the recipe's to set")
             if key not in known:
                 raise _unknown(place, key, known)
     return sections
+
+
+def is_guarded(variable: str) -> bool:
+    """Whether a variable decides which program or library is run, and so is no request's to set."""
+    return _GUARDED.fullmatch(variable) is not None
+
+
+def _is_fixed(recipe: Recipe, variable: str) -> bool:
+    """Whether a variable of the recipe cannot be another: it holds a place of ours, or guards."""
+    value = recipe.environment.get(variable)
+    if value is None:
+        return False
+    return is_guarded(variable) or not OURS.isdisjoint(PLACE.findall(value))
 
 
 def _unknown(place: Location, key: str, known: list[str]) -> ClientError:
@@ -205,21 +232,25 @@ def _resources(recipe: Recipe, table: JsonObject) -> Resources:
     try:
         wish = msgspec.convert(asked, Amounts)
     except msgspec.ValidationError as error:
-        raise ClientError(f"config.resources: {error}") from None
+        told = str(error).partition(" - at `$.")
+        where = f".{told[2].rstrip('`')}" if told[1] else ""
+        raise ClientError(f"config.resources{where}: {told[0]}") from None
     return resources_of(recipe.resources, wish, frozenset(asked), recipe.limits)
 
 
 def _value_of(name: str, parameter: Parameter, table: JsonObject) -> str | None:
-    where = f"config.{name}" if parameter.location == "root" else f"{parameter.location}.{name}"
+    place = "" if parameter.location == "root" else f"{parameter.location}."
+    where = f"config.{place}{name}"
     given = table.get(name)
     if given is None:
         if parameter.default is None and parameter.required:
             raise ClientError(f"{where}: this recipe needs it: {parameter.description or name}")
-        return None if parameter.default is None else _written(parameter.default)
-    return _checked(where, parameter, _text(where, given))
+        return None if parameter.default is None else written(parameter.default)
+    return checked(where, parameter, _text(where, given))
 
 
-def _checked(where: str, parameter: Parameter, text: str) -> str:
+def checked(where: str, parameter: Parameter, text: str) -> str:
+    """The value as it is used; raises ClientError that begins with `where`."""
     kind = parameter.type
     if parameter.choices and text not in parameter.choices:
         raise ClientError(f"{where}: expected one of {', '.join(parameter.choices)}")
@@ -240,8 +271,9 @@ def _ranged(where: str, parameter: Parameter, text: str) -> str:
         raise ClientError(f"{where}: expected a number ({parameter.type})")
     low, high = parameter.minimum, parameter.maximum
     if (low is not None and float(text) < low) or (high is not None and float(text) > high):
-        bounds = f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'}"
-        raise ClientError(f"{where}: expected a number of {bounds}")
+        least = () if low is None else (f"at least {low:g}",)
+        most = () if high is None else (f"at most {high:g}",)
+        raise ClientError(f"{where}: expected a number, {' and '.join((*least, *most))}")
     return text
 
 
@@ -249,13 +281,14 @@ def _text(where: str, value: JsonValue) -> str:
     """A value as a variable or an argument can have it."""
     if not isinstance(value, str | int | float | bool):
         raise ClientError(f"{where}: expected a string or a number")
-    text = _written(value)
+    text = written(value)
     if len(text) > MAX_VALUE or not text.isprintable():
         raise ClientError(f"{where}: at most {MAX_VALUE} characters, and none of control")
     return text
 
 
-def _written(value: str | float | bool) -> str:
+def written(value: str | float | bool) -> str:
+    """A value as text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -5,9 +5,12 @@ The fields are ours and those of the source system's YAML (seeds-contract.md
 with values and can name no command.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from atoll.config.manifest import Count, Positive, Seconds
+from atoll_supervisor.core.spec import Restart
 
 EngineName = Literal["local", "slurm"]
 Location = Literal["root", "resources", "environment"]
@@ -53,9 +56,9 @@ class HealthCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How the service is asked whether it works: GET `path`, any 2xx is well; times in seconds."""
 
     path: str = "/health"
-    interval: float = 5.0
-    timeout: float = 5.0
-    retries: int = 3
+    interval: Annotated[float, Meta(ge=0.1)] = 5.0
+    timeout: Positive = 5.0
+    retries: Annotated[int, Meta(ge=1)] = 3
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +68,9 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `port`, `data` (a folder of the service's own), `name`, and the parameters.
     `{key}` in a value of `environment` is the service's own API key. `api` tells
     what prompts are sent to. `start_limit` is how long it may take, in seconds,
-    until it answers. `limits` are the most that a request may ask for. The fields
+    until it answers. On this machine a server that ends is started again as
+    `restart` says, `max_restarts` times within `restart_window` seconds; then the
+    service has failed. `limits` are the most that a request may ask for. The fields
     from `image` on are the source system's; without a `command`, the image is run
     with Apptainer.
     """
@@ -84,9 +89,12 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parameters: dict[str, Parameter] = {}
     health: HealthCheck = HealthCheck()
     metrics: str = ""
-    start_limit: float = 600.0
-    stop_timeout: float = 10.0
-    max_replicas: int = 16
+    start_limit: Positive = 600.0
+    stop_timeout: Seconds = 10.0
+    restart: Restart = "on-failure"
+    max_restarts: Count = 5
+    restart_window: Positive = 60.0
+    max_replicas: Annotated[int, Meta(ge=1, le=1000)] = 16
     partition: str = ""
     account: str = ""
     qos: str = ""

@@ -39,7 +39,8 @@ class Record(Struct, frozen=True, kw_only=True):
 
     `uuid` is what a job is known by beside its number. `key` is the API key the
     server was started with. `starting_since` is when it began to be up without
-    answering, `up_since` when its process first ran.
+    answering, `up_since` when its process first ran. `last_end` is how it ended
+    before somebody had it started again.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Record(Struct, frozen=True, kw_only=True):
     starting_since: float | None = None
     up_since: float | None = None
     ended_at: str | None = None
+    last_end: str = ""
     job: Job = Job()
 
     @property
@@ -76,8 +78,10 @@ class Record(Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str | None:
-        """Where its server is reached."""
-        return f"http://{self.host}:{self.port}" if self.host and self.port else None
+        """Where its server is reached; None once it is over, when another may be there."""
+        if self.is_final or not (self.host and self.port):
+            return None
+        return f"http://{self.host}:{self.port}"
 
 
 class ServiceRow(Struct, frozen=True, kw_only=True):
@@ -99,6 +103,7 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
     group_id: str | None
     restarts: int
     ended_at: str | None
+    last_end: str | None
 
 
 class ServiceGroup(Struct, frozen=True, kw_only=True):
@@ -146,6 +151,7 @@ def row_of(record: Record) -> ServiceRow:
         group_id=record.group_id,
         restarts=record.restarts,
         ended_at=record.ended_at,
+        last_end=record.last_end or None,
     )
 
 

@@ -15,6 +15,13 @@ class Listed(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class Ending(Struct, frozen=True, kw_only=True):
+    """What came of ending a service; `gone` tells whether nothing of it runs any more."""
+
+    job_id: str
+    gone: bool
+
+
 class ModelList(Struct, frozen=True, kw_only=True):
     """The models that a service serves, by their names."""
 

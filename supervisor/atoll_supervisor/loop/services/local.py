@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,8 @@ PREFIX = "service."
 """Of a service's unit: a slug with a dot can never be an agent's."""
 SLACK = 30.0
 """Seconds beyond its start limit after which the unit itself gives up a start."""
+END_SLACK = 5.0
+"""Seconds beyond its stop limit in which a service that is ended has to be gone."""
 
 
 class LocalEngine:
@@ -64,15 +65,25 @@ class LocalEngine:
         if self._fleet.services.pop(slug, None) is not None:
             self._fleet.post([(slug, ev.Removed("the service was ended"))])
 
+    def still_ends(self, record: Record) -> bool:
+        """Whether its process is there, although the service is over."""
+        return record.is_final and self._fleet.unit(unit_of(record.id)) is not None
+
+    async def gone(self, record: Record) -> bool:
+        """Wait until its processes are gone, for its stop limit and a little more."""
+        slug = unit_of(record.id)
+        if self._fleet.unit(slug) is None:
+            return True
+        gone = self._gone.setdefault(slug, asyncio.Event())
+        try:
+            async with asyncio.timeout(record.order.stop_timeout + END_SLACK):
+                return await gone.wait()
+        except TimeoutError:
+            return False
+
     async def forget(self, record: Record) -> None:
         """Remove what it has written, once nothing of it writes any more."""
-        slug = unit_of(record.id)
-        gone = self._gone[slug] = asyncio.Event()
-        if self._fleet.unit(slug) is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(record.order.stop_timeout + SLACK):
-                    await gone.wait()
-        del self._gone[slug]
+        await self.gone(record)
         (_, log), *_ = self.logs(record)
         await asyncio.to_thread(remove_written, self._data(record), log)
 
@@ -86,8 +97,8 @@ class LocalEngine:
     def _changed(self, slugs: Collection[str]) -> None:
         for slug in slugs:
             unit = self._fleet.unit(slug)
-            if unit is None and slug in self._gone:
-                self._gone[slug].set()
+            if unit is None and (gone := self._gone.pop(slug, None)):
+                gone.set()
             if unit is not None and slug in self._fleet.services and slug.startswith(PREFIX):
                 port = self._fleet.hands.ports.port_of(slug)
                 self._saw(slug.removeprefix(PREFIX), evidence_of(unit, port))
@@ -133,6 +144,9 @@ def _policy(order: Order) -> Policy:
     return Policy(
         start_timeout=order.start_limit + SLACK,
         stop_timeout=order.stop_timeout,
+        restart=order.restart,
+        max_restarts=order.max_restarts,
+        restart_window=order.restart_window,
         probe_interval=order.health.interval,
         probe_failures=order.health.retries,
         overlap=False,

@@ -6,20 +6,17 @@ finds each again (seeds-contract.md MX3).
 """
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from atoll.config.names import slug_of
 from atoll.errors import AtollError, ClientError, NotFound
-from atoll_supervisor.core.services.evidence import Evidence, Tick
-from atoll_supervisor.core.services.machine import cancelled, step
-from atoll_supervisor.core.services.order import FindModel, Order, Wish, order_of
+from atoll_supervisor.core.services.evidence import Ended, Evidence, Tick
+from atoll_supervisor.core.services.machine import begun_again, cancelled, step
+from atoll_supervisor.core.services.order import FindModel, Wish, order_of
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
@@ -30,10 +27,12 @@ from atoll_supervisor.core.services.record import (
     group_of,
     row_of,
 )
-from atoll_supervisor.core.services.summary import Listed, ModelList
+from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 from atoll_supervisor.loop.services.asking import Asking
+from atoll_supervisor.loop.services.making import GROUP, made, new_group, new_uuid
 from atoll_supervisor.ports import ServiceEngine
 from atoll_supervisor.shell.database import REFUSALS
+from atoll_supervisor.shell.run_store import NotKept
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 
@@ -41,13 +40,13 @@ TICK = 1.0
 """Seconds between two looks at the clock."""
 MOST = 1000
 """Services that are remembered at once; then the oldest that are over are forgotten."""
-GROUP = "sg-"
+STILL_ENDS = "its process is still on its way out"
 
 
-class NotKept(AtollError):
-    """The disk refuses to remember a service, so it is not begun."""
+class StillEnds(AtollError):
+    """What should be started again has not ended yet, for all that it was told to."""
 
-    code = "not_kept"
+    code = "still_ends"
     status = 503
 
 
@@ -147,7 +146,7 @@ class ServiceLoop:
     def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
         """Every service, oldest first."""
         return tuple(
-            row_of(record)
+            row_of(self._shown(record))
             for record in self._records.values()
             if not api or record.order.api == api
         )
@@ -155,11 +154,11 @@ class ServiceLoop:
     def groups(self) -> tuple[ServiceGroup, ...]:
         """Every group, oldest first."""
         names = dict.fromkeys(one.group_id for one in self._records.values() if one.group_id)
-        return tuple(group_of(self._of(name)) for name in names)
+        return tuple(group_of(self._shown_of(name)) for name in names)
 
     def row(self, name: str) -> ServiceRow | ServiceGroup:
         """A service or a group."""
-        records = self._of(name)
+        records = self._shown_of(name)
         return group_of(records) if name.startswith(GROUP) else row_of(records[0])
 
     async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
@@ -170,8 +169,8 @@ class ServiceLoop:
         await self._make_room(wish.replicas)
         order = await asyncio.to_thread(order_of, recipe, wish, self._around.find)
         engine = wish.engine or recipe.engine or self._around.usual_engine
-        group = f"{GROUP}{secrets.token_hex(4)}" if wish.replicas > 1 else None
-        records = [self._made(wish, recipe, order, engine, group) for _ in range(wish.replicas)]
+        group, now = new_group() if wish.replicas > 1 else None, self._around.epoch()
+        records = [made(wish, recipe, order, engine, group, now) for _ in range(wish.replicas)]
         await self._keep(*records)
         for record in records:
             self._records[record.id] = record
@@ -180,18 +179,23 @@ class ServiceLoop:
         # As the page has it; where it has come to since, its status tells.
         return group_of(accepted) if group else row_of(accepted[0])
 
-    async def cancel(self, name: str, *, purge: bool) -> str:
+    async def cancel(self, name: str, *, purge: bool, wait: bool = True) -> Ending:
         """End a service or a group; what is over already stays as it is."""
         records = self._of(name)
-        for record in records:
-            over = cancelled(record, self._around.epoch())
-            self._records[record.id] = over
-            await self._keep(over)
-            if not record.is_final:
-                await self._engines[record.engine].cancel(record)
+        await self._cancel(records)
+        gone = await self._gone(records) if wait or purge else False
         if purge:
             await self._purge(records)
-        return name if name.startswith(GROUP) else records[0].job_id
+        return Ending(job_id=name if name.startswith(GROUP) else records[0].job_id, gone=gone)
+
+    async def restart(self, name: str) -> ServiceRow | ServiceGroup:
+        """End it if it is not over, and start it again: its id, order, key and data stay."""
+        records = self._of(name)
+        await self._cancel(records)
+        if not await self._gone(records):
+            raise StillEnds(f"{name}: {STILL_ENDS}; ask again in a moment")
+        await self._begin_again(tuple(one for one in records if self._is_as_was(one)))
+        return self.row(name)
 
     def key(self, name: str) -> str:
         """The API key of a service."""
@@ -222,6 +226,46 @@ class ServiceLoop:
 
     # inside
 
+    def _shown(self, record: Record) -> Record:
+        """As people see it: one that is over may still have a process."""
+        if not self._engines[record.engine].still_ends(record):
+            return record
+        return replace(record, reason="; ".join(filter(None, (record.reason, STILL_ENDS))))
+
+    def _shown_of(self, name: str) -> tuple[Record, ...]:
+        return tuple(map(self._shown, self._of(name)))
+
+    async def _cancel(self, records: tuple[Record, ...]) -> None:
+        """All of them are over before any of them is ended."""
+        now = self._around.epoch()
+        over = {record.id: cancelled(record, now) for record in records}
+        self._records |= over
+        await self._keep(*over.values())
+        for record in records:
+            if not record.is_final:
+                await self._engines[record.engine].cancel(record)
+
+    async def _gone(self, records: tuple[Record, ...]) -> bool:
+        """Whether nothing of any of them runs, within the longest of their stop limits."""
+        return all(await asyncio.gather(*(self._engines[one.engine].gone(one) for one in records)))
+
+    def _is_as_was(self, record: Record) -> bool:
+        """Whether nobody else has forgotten it meanwhile, or started it again."""
+        now = self._records.get(record.id)
+        return now is not None and now.uuid == record.uuid
+
+    async def _begin_again(self, records: tuple[Record, ...]) -> None:
+        anew = [begun_again(self._records[one.id], new_uuid()) for one in records]
+        self._records |= {record.id: record for record in anew}
+        await self._keep(*anew)
+        for record in anew:
+            self._around.note(f"started again; before: {record.last_end}", record.name)
+            try:
+                await self._place(record)
+            except AtollError as error:
+                self.saw(record.id, Ended("failed", str(error)))
+                raise
+
     async def _make_room(self, wanted: int) -> None:
         """Forget the oldest that are over, when too many are remembered."""
         excess = len(self._records) + wanted - MOST
@@ -230,24 +274,6 @@ class ServiceLoop:
             raise ClientError(f"{MOST} services are at work: stop some")
         if excess > 0:
             await self._purge(tuple(over[:excess]))
-
-    def _made(
-        self, wish: Wish, recipe: Recipe, order: Order, engine: EngineName, group: str | None
-    ) -> Record:
-        number = secrets.token_hex(4)
-        now = datetime.fromtimestamp(self._around.epoch(), UTC)
-        return Record(
-            id=number,
-            uuid=secrets.token_hex(16),
-            name=f"{slug_of(recipe.name) or 'service'}-{number}",
-            recipe_name=wish.recipe_name,
-            engine=engine,
-            order=order,
-            config=wish.config,
-            created_at=now.isoformat(timespec="milliseconds"),
-            key=secrets.token_hex(24),
-            group_id=group,
-        )
 
     async def _submit(self, records: list[Record]) -> list[Record]:
         """All of them or none: a job that is refused takes the others of its group back."""

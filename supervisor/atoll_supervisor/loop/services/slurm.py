@@ -21,7 +21,7 @@ from atoll_supervisor.core.services.batch import (
     options_of,
     script_of,
 )
-from atoll_supervisor.core.services.evidence import Ended, Up
+from atoll_supervisor.core.services.evidence import Ended, Kept, Up
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_of
@@ -82,6 +82,7 @@ class SlurmEngine:
         script = folder / "job.sh"
         await asyncio.to_thread(script.write_text, script_of(record, ours, str(folder)))
         self._submitting.add(record.id)
+        self._settled.discard(record.id)
         try:
             job_id = await self._slurm.submit(
                 options_of(record, str(self._log(record)), str(folder)),
@@ -106,6 +107,14 @@ class SlurmEngine:
         except SlurmDown as error:
             soon = "its job is ended as soon as the cluster answers"
             raise SlurmDown(f"{record.name} counts as ended, and {soon}: {error}") from None
+
+    def still_ends(self, _record: Record) -> bool:
+        """No: what its job does on its way out is told by SLURM's own word for it."""
+        return False
+
+    async def gone(self, _record: Record) -> bool:
+        """Yes: the cluster has taken the job's end upon itself."""
+        return True
 
     async def forget(self, record: Record) -> None:
         """Remove what it has written; raises SlurmDown when its job cannot be ended.
@@ -219,6 +228,8 @@ class SlurmEngine:
         """A service that is over has no job: it may have been ended while nobody answered."""
         if record.id in self._submitting:
             return
+        if job is not None:
+            self._saw(record.id, Kept(job.state))
         if job is None or job.is_over:
             self._settled.add(record.id)
         elif job.state != "COMPLETING":

@@ -6,24 +6,20 @@ manifest is (attacks.md S15), and a name never leads out of the folders (S12).
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from atoll.config.document import Fault, parse_toml, read_file
 from atoll.config.suggest import did_you_mean, shown
-from atoll.config.validate import validated
+from atoll.config.validate import Validated, validated
 from atoll.errors import ConfigError, NotFound
 from atoll.wire.json import JsonObject
-from atoll_supervisor.core.services.order import OURS, PLACE
-from atoll_supervisor.core.services.recipe import (
-    Parameter,
-    ParameterType,
-    Recipe,
-    Value,
-)
+from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.summary import Listed
 from atoll_supervisor.shell.discover import trust_problem
+from atoll_supervisor.shell.services.rules import faults_of
 from atoll_supervisor.shell.services.yaml_document import parse_yaml
 
 SUFFIXES = (".toml", ".yaml", ".yml")
@@ -35,7 +31,10 @@ _NOT_OURS = ("deployment_config", "health_check")
 
 
 class Recipes:
-    """The recipes of some folders; of two with one name, that of the first folder counts."""
+    """The recipes of some folders; of two with one name, that of the first folder counts.
+
+    Of each folder the first `MOST` files are looked at.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = tuple(folders)
@@ -55,7 +54,7 @@ class Recipes:
         """Every recipe by its path, with what is wrong with those that are."""
         found: dict[str, Listed] = {}
         for folder in self._folders:
-            for path in _files(folder, DEEPEST):
+            for path in islice(_files(folder, DEEPEST), MOST):
                 name = path.relative_to(folder).with_suffix("").as_posix()
                 if name not in found and _NAME.fullmatch(name) and _is_inside(path, folder):
                     found[name] = _listed(path, name)
@@ -72,7 +71,7 @@ def load_recipe(path: Path, file: str) -> Recipe:
     document = parse_toml(file, data) if is_toml else parse_yaml(file, data)
     given = document.data if is_toml else _source_systems(document.data)
     found = validated(given, Recipe, _RUN_TIME)
-    faults = [*found.faults, *(_rules(found.data) if not found.faults else ())]
+    faults = [*found.faults, *_rules(found)]
     if faults:
         raise ConfigError(*document.problems(faults))
     return msgspec.convert(found.data, Recipe)
@@ -102,45 +101,9 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _rules(data: JsonObject) -> Iterator[Fault]:
-    """What the Struct cannot say."""
-    recipe = msgspec.convert(data, Recipe)
-    if not recipe.command and not recipe.image:
-        yield Fault(path=("command",), message="needs a `command`, or an `image` for Apptainer")
-    places = OURS | set(recipe.parameters)
-    for number, word in enumerate(recipe.command):
-        for name in PLACE.findall(word):
-            if name not in places:
-                hint = did_you_mean(name, places) or f"places are: {', '.join(sorted(places))}"
-                message = f"there is no place {{{shown(name)}}} and no such parameter"
-                yield Fault(path=("command", number), message=message, hint=hint)
-    if recipe.command and "{" in recipe.command[0] and recipe.command[0] != "{python}":
-        yield Fault(path=("command", 0), message="the program must not come from a parameter")
-    if not recipe.health.path.startswith("/"):
-        yield Fault(path=("health", "path"), message="must begin with a slash")
-    for name, parameter in recipe.parameters.items():
-        yield from _parameter_rules(name, parameter)
-
-
-def _parameter_rules(name: str, parameter: Parameter) -> Iterator[Fault]:
-    path = ("parameters", name)
-    if name in OURS or name in ("environment", "resources"):
-        yield Fault(path=path, message=f"{shown(name)} is a name of ours")
-    if parameter.default is not None and not _fits(parameter.type, parameter.default):
-        message = f"does not fit the type {parameter.type}"
-        yield Fault(path=(*path, "default"), message=message)
-
-
-def _fits(kind: ParameterType, value: Value) -> bool:
-    match kind:
-        case "boolean":
-            return isinstance(value, bool)
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "float":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "string" | "gguf":
-            return isinstance(value, str)
+def _rules(found: Validated) -> Iterator[Fault]:
+    """What the Struct cannot say, of a recipe that fits it."""
+    return iter(()) if found.faults else faults_of(msgspec.convert(found.data, Recipe))
 
 
 def _listed(path: Path, name: str) -> Listed:
@@ -167,7 +130,7 @@ def _files(folder: Path, levels: int) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries[:MOST]:
-        if entry.is_dir() and levels > 1:
+        if entry.is_dir() and levels > 1 and not entry.is_symlink():
             yield from _files(entry, levels - 1)
         elif entry.suffix in SUFFIXES and not entry.name.startswith("."):
             yield entry

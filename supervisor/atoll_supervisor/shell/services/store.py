@@ -109,6 +109,5 @@ def _salvaged(file: Path) -> Rows:
         return rows
     with suppress(*REFUSALS), closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as db:
         db.text_factory = bytes
-        for name, row in _rows_of(db):
-            rows[name] = row
+        rows.update(_rows_of(db))
     return rows

@@ -18,6 +18,9 @@ from atoll.config.positions import MAX_DEPTH, MAX_VALUES, Entry, Path, Scan
 from atoll.errors import ConfigError, Problem
 from atoll.wire.json import JsonObject
 
+TEXT = "tag:yaml.org,2002:str"
+TOO_MUCH = "is too deep or too long for a recipe"
+
 
 class Mark(Protocol):
     """A place in the text; `line` and `column` count from 0."""
@@ -30,6 +33,7 @@ class Mark(Protocol):
 class Node(Protocol):
     """A part of the text as PyYAML's composer gives it: a scalar, a list, or pairs."""
 
+    tag: str
     value: "str | list[Node | tuple[Node, Node]]"
     start_mark: Mark
 
@@ -49,14 +53,12 @@ def parse_yaml(file: str, data: bytes) -> Document:
         raise ConfigError(Problem(file=file, message="is not UTF-8 text")) from None
     yaml = _library(file)
     try:
-        for token in yaml.scan(text):
-            if type(token).__name__ in ("AliasToken", "AnchorToken"):
-                raise _at(file, getattr(token, "start_mark", None), "anchors are not read here")
+        _look_through(file, yaml.scan(text))
         root = yaml.compose(text)
         found = _Places()
         found.walk(root, (), 0)
         if found.fault:
-            raise ConfigError(Problem(file=file, message=found.fault))
+            raise _at(file, found.place, found.fault)
         value = msgspec.yaml.decode(data, type=JsonObject)
     except ConfigError:
         raise
@@ -70,23 +72,42 @@ def parse_yaml(file: str, data: bytes) -> Document:
     return Document(file, text, value, found.scan())
 
 
+def _look_through(file: str, tokens: Iterable[object]) -> None:
+    """Refuse what would cost too much, before it does: a deep file takes PyYAML minutes."""
+    depth = 0
+    for token in tokens:
+        kind, mark = type(token).__name__, getattr(token, "start_mark", None)
+        if kind in ("AliasToken", "AnchorToken"):
+            raise _at(file, mark, "anchors are not read here")
+        depth += kind.endswith("StartToken") - kind.endswith("EndToken")
+        if depth > MAX_DEPTH:
+            raise _at(file, mark, TOO_MUCH)
+
+
 class _Places:
     """Collects where keys and values stand."""
 
     def __init__(self) -> None:
         self.fault = ""
+        self.place: Mark | None = None
         self._pairs: list[Entry] = []
         self._by_path: dict[Path, Entry] = {}
 
     def walk(self, node: Node | None, path: Path, depth: int) -> None:
         if depth > MAX_DEPTH or len(self._pairs) > MAX_VALUES:
-            self.fault = "is too deep or too long for a recipe"
+            self.fault = TOO_MUCH
         if node is None or self.fault or not isinstance(node.value, list):
             return
         for number, item in enumerate(node.value):
+            if self.fault:
+                return
             key, value = item if isinstance(item, tuple) else (item, item)
             part = str(key.value) if isinstance(item, tuple) else number
             entry = Entry((*path, part), key.start_mark.index, value.start_mark.index)
+            if isinstance(item, tuple) and key.tag != TEXT:
+                self.fault, self.place = "a key must be text: put it in quotes", key.start_mark
+            elif entry.path in self._by_path:
+                self.fault, self.place = "is there twice", key.start_mark
             self._pairs.append(entry)
             self._by_path[entry.path] = entry
             self.walk(value, entry.path, depth + 1)

@@ -1,0 +1,98 @@
+"""What a recipe must keep to beyond its shape: places, names, and what no request may set."""
+
+import re
+from collections.abc import Iterator
+
+from atoll.config.document import Fault
+from atoll.config.suggest import did_you_mean, shown
+from atoll.errors import ClientError
+from atoll_supervisor.core.services.amounts import resources_of
+from atoll_supervisor.core.services.order import OURS, PLACE, checked, is_guarded, written
+from atoll_supervisor.core.services.recipe import Amounts, Parameter, ParameterType, Recipe, Value
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_PATH = re.compile(r"/[!-~]*", re.ASCII)
+_OURS = "is a name of ours"
+
+
+def faults_of(recipe: Recipe) -> Iterator[Fault]:
+    """Every mistake in a recipe whose shape is right."""
+    if not recipe.name.isprintable():
+        yield Fault(path=("name",), message="must be a line of text")
+    yield from _command_faults(recipe)
+    yield from _environment_faults(recipe)
+    for path, value in ((("health", "path"), recipe.health.path), (("metrics",), recipe.metrics)):
+        if value and not _PATH.fullmatch(value):
+            message = "must begin with a slash and hold no spaces: it is a path of HTTP"
+            yield Fault(path=path, message=message)
+    for name, parameter in recipe.parameters.items():
+        yield from _parameter_faults(recipe, name, parameter)
+    try:
+        resources_of(recipe.resources, Amounts(), frozenset(), recipe.limits)
+    except ClientError as error:
+        yield Fault(path=("resources",), message=str(error).removeprefix("config."))
+
+
+def _command_faults(recipe: Recipe) -> Iterator[Fault]:
+    if not recipe.command and not recipe.image:
+        yield Fault(path=("command",), message="needs a `command`, or an `image` for Apptainer")
+    places = OURS | set(recipe.parameters)
+    for number, word in enumerate(recipe.command):
+        for name in PLACE.findall(word):
+            if name not in places:
+                hint = did_you_mean(name, places) or f"places are: {', '.join(sorted(places))}"
+                message = f"there is no place {{{shown(name)}}} and no such parameter"
+                yield Fault(path=("command", number), message=message, hint=hint)
+    if recipe.command and "{" in recipe.command[0] and recipe.command[0] != "{python}":
+        yield Fault(path=("command", 0), message="the program must not come from a parameter")
+
+
+def _environment_faults(recipe: Recipe) -> Iterator[Fault]:
+    for name in recipe.environment:
+        path = ("environment", name)
+        if not _VARIABLE.fullmatch(name):
+            yield Fault(path=path, message="is no name of a variable", at_key=True)
+        elif name.startswith("ATOLL_"):
+            yield Fault(path=path, message=_OURS, at_key=True)
+
+
+def _parameter_faults(recipe: Recipe, name: str, parameter: Parameter) -> Iterator[Fault]:
+    path = ("parameters", name)
+    if name in OURS or name in ("environment", "resources"):
+        yield Fault(path=path, message=_OURS, at_key=True)
+    if not _is_on_line(recipe, name, parameter):
+        if not _VARIABLE.fullmatch(name):
+            message = "is no name of a variable, and stands nowhere in the command"
+            yield Fault(path=path, message=message, at_key=True)
+        elif is_guarded(name):
+            message = "must not come from a request: it decides what is run"
+            yield Fault(path=path, message=message, at_key=True)
+    if parameter.default is not None and (wrong := _wrong(parameter, parameter.default)):
+        yield Fault(path=(*path, "default"), message=wrong)
+
+
+def _is_on_line(recipe: Recipe, name: str, parameter: Parameter) -> bool:
+    return bool(parameter.flag) or any(f"{{{name}}}" in word for word in recipe.command)
+
+
+def _wrong(parameter: Parameter, default: Value) -> str:
+    """What is wrong with a default, "" when it might as well be asked for."""
+    if not _fits(parameter.type, default):
+        return f"does not fit the type {parameter.type}"
+    try:
+        checked("default", parameter, written(default))
+    except ClientError as error:
+        return str(error).removeprefix("default: ")
+    return ""
+
+
+def _fits(kind: ParameterType, value: Value) -> bool:
+    match kind:
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "string" | "gguf":
+            return isinstance(value, str)
