@@ -329,6 +329,10 @@ def test_a_servers_own_address_wants_its_key(meluxina: ServiceDaemon, service: s
             "VLLM_MODEL",
         ),
         (
+            {"recipe_name": "inference/vllm", "config": {"environment": {"VLLM_API_KEY": "x"}}},
+            "`VLLM_API_KEY` is the recipe's to set",
+        ),
+        (
             {"recipe_name": "inference/llama-cpp", "config": {"model": "not-pulled"}},
             "atoll pull",
         ),
@@ -360,6 +364,71 @@ def test_only_json_is_taken(meluxina: ServiceDaemon) -> None:
         url, content="{", headers={"Content-Type": "application/json"}, verify=PLAIN
     )
     assert (text.status_code, broken.status_code) == (415, 400)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "the body: is missing"),
+        (b"null", "the body: Expected `object`, got `null`"),
+        (b"{}", "the body: Object missing required field `recipe_name`"),
+        (b'{"recipe_name": ' + b"[" * 100_000, "the body is nested too deeply"),
+        (b'{"recipe_name": "inference/vllm", "config": ' + b'{"a":' * 20_000, "too deeply"),
+    ],
+    ids=["none", "null", "empty", "deep", "deep-config"],
+)
+def test_a_body_that_is_none_is_told_in_words(
+    meluxina: ServiceDaemon, body: bytes, told: str
+) -> None:
+    url = f"{meluxina.url}/api/v1/services"
+    headers = {"Content-Type": "application/json"}
+    answer = httpx.post(url, content=body, headers=headers, verify=PLAIN)
+    assert answer.status_code == 400
+    assert told in answer.json()["detail"]
+    assert answer.json()["who"] == "client"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"prompt": 5}, "prompt: Expected `str`"),
+        ({"prompt": "x", "max_tokens": 0}, "max_tokens: Expected `int` >= 1"),
+        ({"prompt": "x", "temperature": -1}, "temperature: Expected `float` >= 0"),
+        ({"prompt": "x", "temperature": "hot"}, "temperature: Expected `float | null`"),
+    ],
+)
+def test_a_prompt_that_is_none_is_400(
+    meluxina: ServiceDaemon, service: str, body: dict[str, object], told: str
+) -> None:
+    answer = meluxina.ask("POST", f"/api/v1/vllm/{service}/prompt", body)
+    assert answer.status_code == 400
+    assert told in answer.json()["detail"]
+
+
+def test_a_prompt_that_the_server_will_not_have_is_400_with_its_words(
+    meluxina: ServiceDaemon, service: str
+) -> None:
+    body = {"prompt": "x", "model": "another"}
+    answer = meluxina.ask("POST", f"/api/v1/vllm/{service}/prompt", body)
+    assert (answer.status_code, answer.json()["success"]) == (400, False)
+    assert "404: The model `another` does not exist." in answer.json()["details"]
+    assert "http_status" not in answer.json()
+
+
+def test_a_client_that_leaves_ends_the_models_work(meluxina: ServiceDaemon, service: str) -> None:
+    """Row 42 of the fault matrix."""
+    url = f"{meluxina.url}/api/v1/vllm/{service}/prompt"
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(url, json={"prompt": "wait"}, timeout=0.5, verify=PLAIN)
+    logs = f"/api/v1/services/{service}/logs?tail=5"
+    eventually(lambda: "the client left" in meluxina.get(logs).json()["logs"])
+
+
+def test_null_is_as_left_out(meluxina: ServiceDaemon) -> None:
+    """Clients of the source system send it for every field that they do not fill."""
+    made = meluxina.create(config=None, engine=None)
+    assert made["config"] == {}
+    meluxina.ask("DELETE", f"/api/v1/services/{made['id']}?purge=true")
 
 
 def test_the_page_is_in_the_openapi_document(meluxina: ServiceDaemon) -> None:

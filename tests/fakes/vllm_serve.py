@@ -5,7 +5,8 @@ keeps of vLLM's ways: `serve MODEL` and its flags (an unknown one ends it with
 2), `VLLM_API_KEY` guards /v1 and nothing else, /health answers 200 with an empty
 body, and a model without a chat template refuses a chat with 400. `gpt2` is such
 a model. A model called `slow` is not up until the file `go` is in its folder, `dies`
-ends at once, and `hog` takes memory until it is killed.
+ends at once, and `hog` takes memory until it is killed. The prompt `wait` is not
+answered at all; when its client leaves, that is printed.
 
     install(folder)      puts the program `vllm` there, for a PATH to name
 """
@@ -67,6 +68,9 @@ class Handler(BaseHTTPRequestHandler):
             self.fail(404, f"The model `{body['model']}` does not exist.")
         elif self.path == "/v1/chat/completions" and self.model == "gpt2":
             self.fail(400, NO_TEMPLATE)
+        elif body.get("prompt", body.get("messages", [{}])[-1].get("content")) == "wait":
+            self.connection.recv(1)
+            print("the client left", flush=True)
         elif self.path == "/v1/chat/completions":
             text = body["messages"][-1]["content"]
             self.complete(text, {"message": {"role": "assistant", "content": f"You said: {text}"}})

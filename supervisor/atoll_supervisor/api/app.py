@@ -22,7 +22,7 @@ from atoll_supervisor.api.events import read_agent_events, read_events
 from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
-from atoll_supervisor.api.problems import crashed, refused, rejected
+from atoll_supervisor.api.problems import crashed, refused, rejected, too_deep
 from atoll_supervisor.api.reference import reference_page
 from atoll_supervisor.api.run_events import read_run_events
 from atoll_supervisor.api.runs import (
@@ -96,6 +96,7 @@ def application(given: Mapping[str, object], access: Access, version: str) -> Li
         exception_handlers={
             AtollError: refused,
             HTTPException: rejected,
+            RecursionError: too_deep,
             Exception: crashed,
         },
         openapi_config=openapi_config(version),

@@ -76,6 +76,11 @@ def rejected(request: AnyRequest, error: HTTPException) -> Response[ErrorBody] |
     return _answer(status, body, _allowed(request) if status == 405 else {})
 
 
+def too_deep(_request: AnyRequest, _error: RecursionError) -> Response[ErrorBody]:
+    """A body nested beyond what can be decoded, which only a hostile client sends."""
+    return _answer(400, ErrorBody("the body is nested too deeply", "bad_request", "client"))
+
+
 def crashed(request: AnyRequest, error: Exception) -> Response[ErrorBody]:
     """A fault of ours; the traceback goes to the daemon's log and never to the client."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -112,7 +117,14 @@ def _faults(error: HTTPException) -> list[str]:
         faults = msgspec.convert(error.extra, list[_Fault])
     except msgspec.ValidationError:
         return []
-    return [f"{fault.key}: {fault.message}" for fault in faults]
+    return [_told(fault) for fault in faults]
+
+
+def _told(fault: _Fault) -> str:
+    """`data` is Litestar's word for the body, and quoted alone its word for one that is missing."""
+    if fault.key != "data":
+        return f"{fault.key}: {fault.message}"
+    return f"the body: {'is missing' if fault.message == repr('data') else fault.message}"
 
 
 def _allowed(request: AnyRequest) -> dict[str, str]:

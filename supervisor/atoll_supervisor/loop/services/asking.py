@@ -1,7 +1,9 @@
 """Prompts to services: to one that runs, and of several to each in its turn."""
 
+from collections.abc import Callable
+
 from atoll.errors import ClientError
-from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt, not_ready
+from atoll_supervisor.core.services.prompt import Answered, NotAnswered, NotReady, Prompt, not_ready
 from atoll_supervisor.core.services.record import GAUGE, Record
 from atoll_supervisor.core.services.summary import ModelList
 from atoll_supervisor.shell.services.model_client import ModelClient
@@ -17,48 +19,74 @@ class Asking:
         self._turns: dict[str, int] = {}
 
     async def prompt(self, name: str, records: Records, prompt: Prompt) -> Answered | NotAnswered:
-        """The answer of one of these, which are what `name` means."""
-        record = self._next(name, records)
-        if record.order.api != "openai":
-            raise ClientError(f"{record.name} is no model server: its recipe names no api")
-        if record.status != "running":
-            return not_ready(record)
-        return await self._client.prompt(record, prompt)
+        """The answer of one of these, which are what `name` means.
+
+        One that cannot be reached, as for the moment after its death, is passed over.
+        """
+        if records[0].order.api != "openai":
+            raise ClientError(f"{records[0].name} is no model server: its recipe names no api")
+        answer: Answered | NotAnswered = not_ready(_first(records))
+        for record in self._in_turn(name, records):
+            answer = await self._client.prompt(record, prompt)
+            if not isinstance(answer, NotReady):
+                break
+        return answer
 
     async def models(self, name: str, records: Records) -> ModelList | NotAnswered:
         """The models of one of these."""
-        record = self._next(name, records)
-        if record.status != "running":
-            return not_ready(record)
-        found = await self._client.models(record)
-        if isinstance(found, NotAnswered):
-            return found
-        return ModelList(models=found, service_id=record.id)
+        answer: ModelList | NotAnswered = not_ready(_first(records))
+        for record in self._in_turn(name, records):
+            found = await self._client.models(record)
+            if not isinstance(found, NotAnswered):
+                return ModelList(models=found, service_id=record.id)
+            answer = found
+        return answer
 
-    async def metrics(self, record: Record) -> str:
-        """Our gauges, then what the server says of itself."""
-        label = f'{{service="{record.name}",recipe="{record.recipe_name}"}}'
-        lines = (
-            "# TYPE atoll_service_status gauge",
-            f"atoll_service_status{label} {GAUGE[record.status]}",
-            "# TYPE atoll_service_restarts_total counter",
-            f"atoll_service_restarts_total{label} {record.restarts}",
-            "",
+    async def metrics(self, records: Records) -> str:
+        """Our gauges, then what the server says of itself; several would say the same names."""
+        ours = "".join(
+            (
+                _family("atoll_service_status", "gauge", records, _status),
+                _family("atoll_service_restarts_total", "counter", records, _restarts),
+            )
         )
-        asked = record.order.metrics and record.status == "running"
-        return "\n".join(lines) + (await self._client.metrics(record) if asked else "")
+        only = records[0]
+        asked = len(records) == 1 and only.order.metrics and only.status == "running"
+        return ours + (await self._client.metrics(only) if asked else "")
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
-    def _next(self, name: str, records: Records) -> Record:
-        """One that runs, each in its turn; without any, the first."""
-        running = [record for record in records if record.status == "running"]
+    def _in_turn(self, name: str, records: Records) -> Records:
+        """Those that run, beginning with the one whose turn it is."""
+        running = tuple(record for record in records if record.status == "running")
         if not running:
             self._turns.pop(name, None)
-            return records[0]
-        turn = self._turns.get(name, 0)
+            return ()
+        turn = self._turns.get(name, 0) % len(running)
         if len(records) > 1:
             self._turns[name] = turn + 1
-        return running[turn % len(running)]
+        return running[turn:] + running[:turn]
+
+
+def _first(records: Records) -> Record:
+    """The one that says most of why none can be asked: one that is not over yet."""
+    return min(records, key=lambda record: record.is_final)
+
+
+def _family(name: str, kind: str, records: Records, value: Callable[[Record], int]) -> str:
+    """One metric of each; the format wants those of one name together, and its type once."""
+    rows = (
+        f'{name}{{service="{record.name}",recipe="{record.recipe_name}"}} {value(record)}\n'
+        for record in records
+    )
+    return "".join((f"# TYPE {name} {kind}\n", *rows))
+
+
+def _status(record: Record) -> int:
+    return GAUGE[record.status]
+
+
+def _restarts(record: Record) -> int:
+    return record.restarts

@@ -220,9 +220,8 @@ class ServiceLoop:
         return await self._asking.models(name, self._of(name))
 
     async def metrics(self, name: str) -> str:
-        """Our gauges, then what the server says of itself; of a group, of each replica."""
-        parts = [await self._asking.metrics(record) for record in self._of(name)]
-        return "".join(parts)
+        """Our gauges, then what the server says of itself; of a group, our gauges of each."""
+        return await self._asking.metrics(self._of(name))
 
     # inside
 

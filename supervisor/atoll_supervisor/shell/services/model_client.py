@@ -1,4 +1,10 @@
-"""Speaks to the servers of services: completions, models, metrics."""
+"""Speaks to the servers of services: completions, models, metrics.
+
+A server is not trusted with our memory or our time: no more of an answer is
+read than any good one has, and redirects are not followed.
+"""
+
+import asyncio
 
 import msgspec
 from msgspec import Struct
@@ -6,22 +12,33 @@ from msgspec import Struct
 from atoll.adapters.lean_httpx import httpx
 from atoll_supervisor.core.services.prompt import (
     NO_TEMPLATE,
+    UNREADABLE,
     Answered,
     Endpoint,
     NotAnswered,
     Prompt,
+    Refused,
+    WentWrong,
     answer_of,
     body_of,
     complaint_of,
+    failed,
+    no_models,
     not_ready,
     path_of,
-    went_wrong,
 )
 from atoll_supervisor.core.services.record import Record
 
-LIMIT, CONNECT_LIMIT = 600.0, 5.0
-"""Seconds for a whole answer, and for a connection."""
+PROMPT_LIMIT, LOOK_LIMIT, CONNECT_LIMIT = 600.0, 10.0, 5.0
+"""Seconds for a whole answer to a prompt, for one to a question about itself, for a connection."""
+MOST_READ = 16 * 1024 * 1024
+"""Bytes of an answer."""
 MOST_METRICS = 4 * 1024 * 1024
+AT_ONCE = 1000
+"""Connections to all services together."""
+CLIENTS_FAULT = frozenset({400, 404, 413, 422})
+"""What servers answer to a request that is wrong itself; the others are between them and us."""
+_UNREACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class _Model(Struct):
@@ -30,6 +47,26 @@ class _Model(Struct):
 
 class _Models(Struct):
     data: list[_Model] = []
+
+
+class _Got(Struct, frozen=True):
+    """An answer that was read to its end."""
+
+    status: int
+    body: bytes
+
+    @property
+    def said(self) -> str:
+        """What it says went wrong."""
+        redirect = "a redirect, which is not followed" if 300 <= self.status < 400 else ""
+        return f"{self.status}: {complaint_of(self.body) or redirect or 'no word'}"
+
+
+class _TooMuch(Exception):
+    """An answer goes on beyond what any good one has."""
+
+
+_BROKEN_OFF = (httpx.RequestError, TimeoutError, _TooMuch)
 
 
 class ModelClient:
@@ -41,66 +78,87 @@ class ModelClient:
     async def prompt(self, record: Record, prompt: Prompt) -> Answered | NotAnswered:
         """Ask as a chat; a model without a chat template is asked for a completion."""
         try:
-            model = prompt.model or await self._first_model(record)
-            answer = await self._post(record, prompt, model, "chat")
-            if answer.status_code != 400 or NO_TEMPLATE not in complaint_of(answer.content):
-                return _read(record, answer, "chat")
-            return _read(
-                record, await self._post(record, prompt, model, "completions"), "completions"
-            )
-        except httpx.TransportError as error:
+            async with asyncio.timeout(PROMPT_LIMIT):
+                return await self._prompt(record, prompt)
+        except _UNREACHED as error:
             return not_ready(record, _why(record, error))
-        except msgspec.MsgspecError as error:
-            return went_wrong(
-                record, f"the model server answered nonsense: {error}", fell_back=False
-            )
+        except _BROKEN_OFF as error:
+            return failed(record, _why(record, error), kind=WentWrong)
+        except UNREADABLE as error:
+            said = f"the model server answered nonsense: {error}"
+            return failed(record, said, kind=WentWrong)
 
     async def models(self, record: Record) -> tuple[str, ...] | NotAnswered:
         """The names of its models."""
         try:
-            answer = await self._get(record, "/v1/models")
-            if answer.status_code != 200:
-                return went_wrong(record, complaint_of(answer.content), fell_back=False)
-            return tuple(one.id for one in msgspec.json.decode(answer.content, type=_Models).data)
-        except httpx.TransportError as error:
+            got = await self._get(record, "/v1/models", MOST_READ)
+            if got.status != 200:
+                return no_models(record, got.said)
+            return tuple(one.id for one in msgspec.json.decode(got.body, type=_Models).data)
+        except _UNREACHED as error:
             return not_ready(record, _why(record, error))
-        except msgspec.MsgspecError as error:
-            return went_wrong(record, str(error), fell_back=False)
+        except _BROKEN_OFF as error:
+            return no_models(record, _why(record, error))
+        except UNREADABLE as error:
+            return no_models(record, f"the model server answered nonsense: {error}")
 
     async def metrics(self, record: Record) -> str:
-        """What it says of itself, "" when it says nothing."""
+        """What it says of itself, "" when it says nothing, or nothing that is text."""
         try:
-            answer = await self._get(record, record.order.metrics)
-        except httpx.TransportError:
+            got = await self._get(record, record.order.metrics, MOST_METRICS)
+            return got.body.decode() if got.status == 200 else ""
+        except (*_BROKEN_OFF, UnicodeDecodeError):
             return ""
-        return (
-            answer.text if answer.status_code == 200 and len(answer.content) < MOST_METRICS else ""
-        )
 
     async def close(self) -> None:
         """Close the connections."""
         if self._http is not None:
             await self._http.aclose()
 
+    async def _prompt(self, record: Record, prompt: Prompt) -> Answered | NotAnswered:
+        model = prompt.model or await self._first_model(record)
+        got = await self._post(record, prompt, model, "chat")
+        if got.status != 400 or NO_TEMPLATE not in complaint_of(got.body).lower():
+            return _read(record, got, "chat")
+        return _read(record, await self._post(record, prompt, model, "completions"), "completions")
+
     async def _first_model(self, record: Record) -> str:
         found = await self.models(record)
         return found[0] if isinstance(found, tuple) and found else ""
 
-    async def _post(
-        self, record: Record, prompt: Prompt, model: str, endpoint: Endpoint
-    ) -> httpx.Response:
+    async def _post(self, record: Record, prompt: Prompt, model: str, endpoint: Endpoint) -> _Got:
         body = msgspec.json.encode(body_of(prompt, model, endpoint))
         headers = {**_headers(record), "Content-Type": "application/json"}
         url = f"{record.url}{path_of(endpoint)}"
-        return await self._client().post(url, content=body, headers=headers)
+        request = self._client().build_request("POST", url, content=body, headers=headers)
+        return await self._got(request, MOST_READ)
 
-    async def _get(self, record: Record, path: str) -> httpx.Response:
-        return await self._client().get(f"{record.url}{path}", headers=_headers(record))
+    async def _get(self, record: Record, path: str, most: int) -> _Got:
+        url = f"{record.url}{path}"
+        request = self._client().build_request("GET", url, headers=_headers(record))
+        async with asyncio.timeout(LOOK_LIMIT):
+            return await self._got(request, most)
+
+    async def _got(self, request: httpx.Request, most: int) -> _Got:
+        """The answer, read as it comes: its length is not known before."""
+        answer = await self._client().send(request, stream=True)
+        try:
+            body = bytearray()
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > most:
+                    raise _TooMuch(f"its answer goes on after {most} bytes")
+            return _Got(answer.status_code, bytes(body))
+        finally:
+            await answer.aclose()
 
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
-            timeout = httpx.Timeout(LIMIT, connect=CONNECT_LIMIT)
-            self._http = httpx.AsyncClient(timeout=timeout, trust_env=False, verify=False)
+            timeout = httpx.Timeout(PROMPT_LIMIT, connect=CONNECT_LIMIT)
+            limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=20)
+            self._http = httpx.AsyncClient(
+                timeout=timeout, limits=limits, trust_env=False, verify=False
+            )
         return self._http
 
 
@@ -108,15 +166,17 @@ def _headers(record: Record) -> dict[str, str]:
     return {"Authorization": f"Bearer {record.key}"}
 
 
-def _read(record: Record, answer: httpx.Response, endpoint: Endpoint) -> Answered | NotAnswered:
-    if answer.status_code == 503:
-        return not_ready(record, complaint_of(answer.content))
-    if answer.status_code != 200:
-        said = f"{answer.status_code}: {complaint_of(answer.content)}"
-        return went_wrong(record, said, fell_back=endpoint == "completions")
-    return answer_of(record, answer.content, endpoint)
+def _read(record: Record, got: _Got, endpoint: Endpoint) -> Answered | NotAnswered:
+    if got.status == 503:
+        return not_ready(record, got.said)
+    if got.status != 200:
+        kind = Refused if got.status in CLIENTS_FAULT else WentWrong
+        return failed(record, got.said, kind=kind, fell_back=endpoint == "completions")
+    return answer_of(record, got.body, endpoint)
 
 
-def _why(record: Record, error: httpx.TransportError) -> str:
+def _why(record: Record, error: Exception) -> str:
     words = "Connection refused" if isinstance(error, httpx.ConnectError) else str(error)
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        words = "no answer in time"
     return f"{words or type(error).__name__} at {record.host}:{record.port}"
