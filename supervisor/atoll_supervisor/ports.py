@@ -21,7 +21,7 @@ from atoll_supervisor.core.services.evidence import Evidence
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import Recipe
-from atoll_supervisor.core.services.record import Record, ServiceGroup, ServiceRow
+from atoll_supervisor.core.services.record import Record, Service, ServiceGroup, ServiceRow
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 
 
@@ -181,11 +181,11 @@ class Services(Protocol):
         """Every group of replicas, oldest first."""
         ...
 
-    def row(self, name: str) -> ServiceRow | ServiceGroup:
+    def row(self, name: str) -> Service:
         """A service or a group."""
         ...
 
-    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
+    async def create(self, wish: Wish) -> Service:
         """Start what is wished for; raises ClientError for what the recipe does not allow."""
         ...
 
@@ -193,7 +193,7 @@ class Services(Protocol):
         """End a service or a group, and with `purge` forget it; `wait`s until it is gone."""
         ...
 
-    async def restart(self, name: str) -> ServiceRow | ServiceGroup:
+    async def restart(self, name: str) -> Service:
         """End it if it is not over, and start it again as the service that it was."""
         ...
 

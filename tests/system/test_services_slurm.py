@@ -41,6 +41,15 @@ def daemon(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield daemon
 
 
+@pytest.fixture(scope="module", autouse=True)
+def overtime(daemon: SlurmDaemon) -> object:
+    """A job that will run over its time, begun before all tests and looked at by the last.
+
+    SLURM counts in minutes and gives some seconds more, in which the other tests run.
+    """
+    return daemon.job(time_limit=1)["id"]
+
+
 @pytest.fixture
 def fragile() -> Iterator[Cluster]:
     """A cluster that the test may break."""
@@ -66,6 +75,36 @@ def test_a_service_is_a_job_from_its_queue_to_its_end(daemon: SlurmDaemon, slurm
     assert ended == {"message": "Service stopped successfully", "job_id": row["job_id"]}
     assert daemon.status(made["id"]) == "cancelled"
     eventually(lambda: slurm.job(row["job_id"])["job_state"] == "CANCELLED")
+    eventually(lambda: daemon.service(made["id"])["slurm_state"] == "CANCELLED")
+
+
+def test_a_job_that_has_failed_is_submitted_again_as_another_one(
+    daemon: SlurmDaemon, slurm: Cluster
+) -> None:
+    made = daemon.job("dies")
+    first = daemon.until(made["id"], "failed")
+    again = daemon.ask("POST", f"/api/v1/services/{made['id']}/restart")
+    assert again.status_code == 200, again.text
+    eventually(lambda: daemon.service(made["id"])["job_id"] != first["job_id"])
+    row = daemon.until(made["id"], "failed")
+    assert row["job_id"] != first["job_id"]
+    assert "Failed to infer device type" in str(row["last_end"])
+    assert {slurm.job(one["job_id"])["job_state"] for one in (first, row)} == {"FAILED"}
+    logs = daemon.ask("GET", f"/api/v1/services/{made['id']}/logs").json()["logs"]
+    assert logs.count("Failed to infer device type") == 2, "both jobs' output is there"
+
+
+def test_a_job_that_runs_is_ended_before_another_is_submitted(
+    daemon: SlurmDaemon, slurm: Cluster
+) -> None:
+    made = daemon.job()
+    first = daemon.until(made["id"], "running")["job_id"]
+    daemon.ask("POST", f"/api/v1/services/{made['id']}/restart").raise_for_status()
+    eventually(lambda: slurm.job(first)["job_state"] == "CANCELLED")
+    row = daemon.until(made["id"], "running", "failed", "cancelled")
+    assert (row["status"], row["job_id"] != first) == ("running", True)
+    assert daemon.prompt(made["id"]).status_code == 200
+    daemon.ask("DELETE", f"/api/v1/services/{made['id']}?purge=true")
 
 
 def test_a_job_gets_the_whole_of_what_was_asked_for(daemon: SlurmDaemon, slurm: Cluster) -> None:
@@ -235,11 +274,9 @@ def test_a_job_whose_node_goes_away_waits_for_another(tmp_path: Path, fragile: C
         assert gone["url"] is None or gone["status"] == "failed"
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(240)
-def test_a_job_that_runs_over_its_time_has_failed(daemon: SlurmDaemon) -> None:
-    """SLURM counts in minutes and gives some seconds more."""
-    made = daemon.job(time_limit=1)
-    daemon.until(made["id"], "running")
-    row = daemon.until(made["id"], "failed", "cancelled", limit=180)
+@pytest.mark.timeout(200)
+def test_a_job_that_runs_over_its_time_has_failed(daemon: SlurmDaemon, overtime: object) -> None:
+    """The last test of this file: what is left of the minute is waited for."""
+    row = daemon.until(overtime, "failed", "cancelled", "completed", limit=180)
     assert (row["status"], row["slurm_state"]) == ("failed", "TIMEOUT")
+    assert "TIMEOUT" in str(row["reason"])

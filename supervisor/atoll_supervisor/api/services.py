@@ -22,7 +22,14 @@ from atoll_supervisor.api.problems import described
 from atoll_supervisor.core.answers import ErrorBody, Health
 from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.services.order import Wish
-from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow, StatusAnswer, status_of
+from atoll_supervisor.core.services.record import (
+    Service,
+    ServiceGroup,
+    ServiceRow,
+    StatusAnswer,
+    status_of,
+)
+from atoll_supervisor.core.services.summary import Logs, Stopped
 from atoll_supervisor.shell import tail as log_tail
 
 ServiceId = Annotated[str, Parameter(description="A service's id, or a group's")]
@@ -33,19 +40,6 @@ NO_SERVICE = {404: ResponseSpec(ErrorBody, description="No service of this id")}
 
 Wait = Annotated[bool, Parameter(description="false: answer 202 at once, while it still ends")]
 STOPPED, STOPPING = "Service stopped successfully", "Service is being stopped"
-
-
-class Stopped(Struct, frozen=True):
-    """The page's answer to DELETE."""
-
-    message: str
-    job_id: str
-
-
-class Logs(Struct, frozen=True):
-    """The last lines of every output file, each under its title."""
-
-    logs: str
 
 
 class Asked(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,7 +86,7 @@ def list_services(services: AnyServices) -> tuple[ServiceRow, ...]:
         404: ResponseSpec(ErrorBody, description="No recipe of this name"),
     },
 )
-async def create_service(services: AnyServices, data: JSONBody[Wish]) -> ServiceRow | ServiceGroup:
+async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Service:
     """Start a service from a recipe, or with `replicas` a group of them."""
     return await services.create(data)
 
@@ -105,7 +99,7 @@ async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Service
     responses=NO_SERVICE,
     sync_to_thread=False,
 )
-def show_service(services: AnyServices, name: ServiceId) -> ServiceRow | ServiceGroup:
+def show_service(services: AnyServices, name: ServiceId) -> Service:
     """One service, or a group with its replicas."""
     return services.row(name)
 
@@ -142,7 +136,7 @@ async def stop_service(
     security=BY_TOKEN,
     responses={**described(401), **NO_SERVICE},
 )
-async def restart_service(services: AnyServices, name: ServiceId) -> ServiceRow | ServiceGroup:
+async def restart_service(services: AnyServices, name: ServiceId) -> Service:
     """Start a service again, over or not: its id, its key and its data stay.
 
     `last_end` tells how it had ended.

@@ -28,6 +28,9 @@ from atoll_supervisor.core.happening import Happening
 from atoll_supervisor.core.runs.answers import RunEvents, RunList
 from atoll_supervisor.core.runs.events import Told
 from atoll_supervisor.core.runs.view import RunBody, RunRow
+from atoll_supervisor.core.services.order import Wish
+from atoll_supervisor.core.services.record import Service, ServiceGroup, ServiceRow
+from atoll_supervisor.core.services.summary import Listed, Logs, Stopped
 
 Answer = TypeVar("Answer")
 
@@ -38,6 +41,8 @@ _ACTION_TIMEOUT = httpx.Timeout(10.0, read=300.0)
 _STREAM_TIMEOUT = httpx.Timeout(10.0, read=None)
 _EVENTS_TIMEOUT = httpx.Timeout(10.0, read=50.0)
 """A daemon that lives says so every 15 s in a stream of events."""
+
+_SERVICES = "/api/v1/services"
 
 _EXITS = {401: Exit.AUTH, 404: Exit.NO_SUCH_AGENT, 504: Exit.TIMEOUT}
 
@@ -163,6 +168,67 @@ class Management:
     async def cancel_run(self, run_id: str) -> RunBody:
         """The run when it has ended, by this or before."""
         return self._read(await self._send("POST", f"{_run_path(run_id)}/cancel"), RunBody)
+
+    async def services(self) -> tuple[ServiceRow, ...]:
+        """Every service, oldest first."""
+        return self._read(await self._send("GET", _SERVICES), tuple[ServiceRow, ...])
+
+    async def recipes(self) -> tuple[Listed, ...]:
+        """What services can be made of."""
+        return self._read(await self._send("GET", "/api/v1/recipes"), tuple[Listed, ...])
+
+    async def service(self, name: str) -> Service:
+        """A service or a group."""
+        return self._service(await self._to_service("GET", name))
+
+    async def create_service(self, wish: Wish) -> Service:
+        """Start one; with replicas the group."""
+        headers = {"Content-Type": "application/json"}
+        body = msgspec.json.encode(wish)
+        request = self._http.build_request(
+            "POST", _SERVICES, content=body, headers=headers, timeout=_ACTION_TIMEOUT
+        )
+        return self._service(await self._checked(request, stream=False))
+
+    async def end_service(self, name: str, *, purge: bool) -> str:
+        """End a service or a group; what the daemon says of that."""
+        answer = await self._to_service("DELETE", name, f"?purge={str(purge).lower()}")
+        return self._read(answer, Stopped).message
+
+    async def restart_service(self, name: str) -> Service:
+        """Start a service or a group again."""
+        return self._service(await self._to_service("POST", name, "/restart"))
+
+    async def service_logs(self, name: str, tail: int) -> str:
+        """The last lines that a service printed, or each replica of a group."""
+        return self._read(await self._to_service("GET", name, f"/logs?tail={tail}"), Logs).logs
+
+    async def service_lines(self, name: str, tail: int) -> AsyncIterator[str]:
+        """The last lines of a service, and each new one as it comes."""
+        path = f"{_SERVICES}/{quote(name, safe='')}/logs?tail={tail}&follow=true"
+        request = self._http.build_request("GET", path, timeout=_STREAM_TIMEOUT)
+        answer = await self._checked(request, stream=True)
+        try:
+            async for line in answer.aiter_lines():
+                yield line
+        except httpx.HTTPError:
+            raise self._broken_off() from None
+        finally:
+            await answer.aclose()
+
+    async def _to_service(self, method: str, name: str, more: str = "") -> httpx.Response:
+        path = f"{_SERVICES}/{quote(name, safe='')}{more}"
+        try:
+            return await self._send(method, path, _ACTION_TIMEOUT)
+        except Failure as failure:
+            if failure.exit is Exit.NO_SUCH_AGENT:
+                failure.hint = "`atoll services` lists them"
+            raise
+
+    def _service(self, answer: httpx.Response) -> Service:
+        if "replicas" in self._read(answer, dict[str, object]):
+            return self._read(answer, ServiceGroup)
+        return self._read(answer, ServiceRow)
 
     async def _send(
         self, method: str, path: str, limits: httpx.Timeout = _TIMEOUT

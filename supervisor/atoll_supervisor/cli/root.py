@@ -25,6 +25,7 @@ from atoll_supervisor.cli.reload import reload
 from atoll_supervisor.cli.run import run
 from atoll_supervisor.cli.runs import runs
 from atoll_supervisor.cli.schema import schema
+from atoll_supervisor.cli.services import services
 from atoll_supervisor.cli.show import show
 from atoll_supervisor.cli.terminal import complain, complain_json, say
 from atoll_supervisor.cli.token import token
@@ -34,8 +35,8 @@ from atoll_supervisor.cli.version import version
 
 _ALIASES = {"ls": "ps", "list": "ps"}
 _COMMANDS = (
-    up, down, ps, logs, events, start, stop, restart, reload, upgrade, show, run, runs, pull,
-    config, schema, token, doctor, conformance, keeper, version, help_command,
+    up, down, ps, logs, events, start, stop, restart, reload, upgrade, show, run, runs, services,
+    pull, config, schema, token, doctor, conformance, keeper, version, help_command,
 )  # fmt: skip
 
 

@@ -121,6 +121,15 @@ class ServiceGroup(Struct, frozen=True, kw_only=True):
     replicas: tuple[ServiceRow, ...]
 
 
+Service = ServiceRow | ServiceGroup
+"""What a service's id, or a group's, means."""
+
+
+def rows_in(service: Service) -> tuple[ServiceRow, ...]:
+    """The rows of a group, or the one row that it is."""
+    return service.replicas if isinstance(service, ServiceGroup) else (service,)
+
+
 class StatusAnswer(Struct, frozen=True, kw_only=True):
     """What `/api/v1/services/{id}/status` answers; null for what only SLURM has."""
 
@@ -189,7 +198,7 @@ def group_of(records: tuple[Record, ...]) -> ServiceGroup:
     )
 
 
-def status_of(row: ServiceRow | ServiceGroup) -> StatusAnswer:
+def status_of(row: Service) -> StatusAnswer:
     """The short answer that clients poll; of a group, that of its best replica."""
     if isinstance(row, ServiceGroup):
         best = min(row.replicas, key=lambda one: _BEST.index(one.status))

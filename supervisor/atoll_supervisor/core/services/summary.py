@@ -1,4 +1,4 @@
-"""Small answers about recipes and models."""
+"""Small answers about recipes, services and models."""
 
 from msgspec import Struct
 
@@ -28,3 +28,16 @@ class ModelList(Struct, frozen=True, kw_only=True):
     success: bool = True
     models: tuple[str, ...]
     service_id: str
+
+
+class Stopped(Struct, frozen=True):
+    """The page's answer to DELETE."""
+
+    message: str
+    job_id: str
+
+
+class Logs(Struct, frozen=True):
+    """The last lines of every output file, each under its title."""
+
+    logs: str

@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from atoll.errors import AtollError, ClientError, NotFound
+from atoll.errors import AtollError, ClientError
 from atoll_supervisor.core.services.evidence import Ended, Evidence, Tick
 from atoll_supervisor.core.services.machine import begun_again, cancelled, step
 from atoll_supervisor.core.services.order import FindModel, Wish, order_of
@@ -22,6 +22,7 @@ from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
     Job,
     Record,
+    Service,
     ServiceGroup,
     ServiceRow,
     group_of,
@@ -29,7 +30,8 @@ from atoll_supervisor.core.services.record import (
 )
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 from atoll_supervisor.loop.services.asking import Asking
-from atoll_supervisor.loop.services.making import GROUP, made, new_group, new_uuid
+from atoll_supervisor.loop.services.finding import find, is_group
+from atoll_supervisor.loop.services.making import made, new_group, new_uuid
 from atoll_supervisor.ports import ServiceEngine
 from atoll_supervisor.shell.database import REFUSALS
 from atoll_supervisor.shell.run_store import NotKept
@@ -156,12 +158,12 @@ class ServiceLoop:
         names = dict.fromkeys(one.group_id for one in self._records.values() if one.group_id)
         return tuple(group_of(self._shown_of(name)) for name in names)
 
-    def row(self, name: str) -> ServiceRow | ServiceGroup:
+    def row(self, name: str) -> Service:
         """A service or a group."""
         records = self._shown_of(name)
-        return group_of(records) if name.startswith(GROUP) else row_of(records[0])
+        return group_of(records) if is_group(name) else row_of(records[0])
 
-    async def create(self, wish: Wish) -> ServiceRow | ServiceGroup:
+    async def create(self, wish: Wish) -> Service:
         """Start what is wished for."""
         recipe = await self.recipe(wish.recipe_name)
         if not 1 <= wish.replicas <= recipe.max_replicas:
@@ -186,9 +188,9 @@ class ServiceLoop:
         gone = await self._gone(records) if wait or purge else False
         if purge:
             await self._purge(records)
-        return Ending(job_id=name if name.startswith(GROUP) else records[0].job_id, gone=gone)
+        return Ending(job_id=name if is_group(name) else records[0].job_id, gone=gone)
 
-    async def restart(self, name: str) -> ServiceRow | ServiceGroup:
+    async def restart(self, name: str) -> Service:
         """End it if it is not over, and start it again: its id, order, key and data stay."""
         records = self._of(name)
         await self._cancel(records)
@@ -314,13 +316,7 @@ class ServiceLoop:
             await self._around.store.remove(record.id)
 
     def _of(self, name: str) -> tuple[Record, ...]:
-        if name.startswith(GROUP):
-            found = tuple(one for one in self._records.values() if one.group_id == name)
-        else:
-            found = tuple(filter(None, (self._records.get(name),)))
-        if not found:
-            raise NotFound("Service not found")
-        return found
+        return find(self._records, name)
 
     def _stop(self, record: Record) -> None:
         task = asyncio.get_running_loop().create_task(self._end(record))

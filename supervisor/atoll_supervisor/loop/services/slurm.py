@@ -25,6 +25,7 @@ from atoll_supervisor.core.services.evidence import Ended, Kept, Up
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_of
+from atoll_supervisor.keeper.logfile import rotated
 from atoll_supervisor.ports import SeesServices
 from atoll_supervisor.shell.probe import Prober
 from atoll_supervisor.shell.services.written import remove_written
@@ -81,6 +82,7 @@ class SlurmEngine:
         }
         script = folder / "job.sh"
         await asyncio.to_thread(script.write_text, script_of(record, ours, str(folder)))
+        await asyncio.to_thread(_set_aside, self._log(record))
         self._submitting.add(record.id)
         self._settled.discard(record.id)
         try:
@@ -174,7 +176,7 @@ class SlurmEngine:
             await self._without_cluster(records)
             return
         ours = {job.uuid: job for job in jobs if job.uuid}
-        for record in records:
+        for record in filter(self._concerns, self._records()):  # as they are by now
             job = ours.get(record.uuid)
             if record.is_final:
                 await self._end(record, job)
@@ -218,7 +220,7 @@ class SlurmEngine:
             return
         self._drop(record)
         job = await self._slurm.completed(record.name)
-        if job is None or not job.is_over:
+        if job is None or not job.is_over or record.job.job_id not in ("", job.job_id):
             self._saw(record.id, Ended("failed", LOST))
         else:
             output = await asyncio.to_thread(_last, self._log(record))
@@ -263,6 +265,12 @@ class SlurmEngine:
 
     def _log(self, record: Record) -> Path:
         return self._logs / f"service.{record.id}.log"
+
+
+def _set_aside(log: Path) -> None:
+    """What an earlier job has written says nothing of the next one's end."""
+    with suppress(OSError):
+        log.replace(rotated(log, 1))
 
 
 def _last(path: Path) -> str:

@@ -1,0 +1,29 @@
+"""What a name means: a service's id or its name, or a group's id."""
+
+from collections.abc import Mapping
+
+from atoll.errors import NotFound
+from atoll_supervisor.core.services.record import Record
+from atoll_supervisor.loop.services.making import GROUP
+
+
+def find(records: Mapping[str, Record], name: str) -> tuple[Record, ...]:
+    """The service, or every replica of the group; raises NotFound in the source page's words."""
+    if is_group(name):
+        found = tuple(one for one in records.values() if one.group_id == name)
+    else:
+        found = tuple(filter(None, (records.get(name) or _named(records, name),)))
+    if not found:
+        raise NotFound("Service not found")
+    return found
+
+
+def is_group(name: str) -> bool:
+    """Whether it is a group's id."""
+    return name.startswith(GROUP)
+
+
+def _named(records: Mapping[str, Record], name: str) -> Record | None:
+    """By its name, which ends in its id."""
+    record = records.get(name.rpartition("-")[2])
+    return record if record is not None and record.name == name else None
