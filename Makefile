@@ -51,6 +51,6 @@ $(TEST): $(PINS) requirements/test.txt
 	@scripts/setup test
 	@touch $(RUN) $@
 
-$(CLIENTS): $(TEST) requirements/clients.txt requirements/npm/package-lock.json
+$(CLIENTS): $(TEST) requirements/clients.txt requirements/store.txt requirements/npm/package-lock.json
 	@scripts/setup clients
 	@touch $@

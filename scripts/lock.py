@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pin every requirement with its hashes: writes requirements/{test,run,local,mcp,clients}.txt.
+"""Pin every requirement with its hashes: writes the files of requirements/.
 
 One universal resolution, newest versions, for Python 3.11 and up on every
 platform: test.txt is resolved first and constrains the others, so that a
@@ -23,6 +23,7 @@ PURPOSE = {
     "local": "The engine of the embedded model; left out where it has no wheel.",
     "mcp": "What agents with MCP servers need; `scripts/setup mcp` adds it to .venv.",
     "clients": "Clients that tests run as they are, in an environment of their own.",
+    "store": "A vector store that tests run as it is: its server alone, beside the clients.",
 }
 OPTIONS = [
     "--universal",
@@ -46,13 +47,14 @@ def wanted() -> dict[str, list[str]]:
         "local": extras["local"],
         "mcp": extras["mcp"],
         "clients": extras["clients"],
+        "store": extras["store"],
     }
 
 
-def pinned(requirements: list[str], constraints: list[str]) -> str:
+def pinned(requirements: list[str], more: list[str]) -> str:
     """Resolve; no index address is printed, and none of this machine's settings are used."""
     done = subprocess.run(
-        [UV, "pip", "compile", "-", *OPTIONS, *constraints],
+        [UV, "pip", "compile", "-", *OPTIONS, *more],
         input="\n".join(requirements),
         text=True,
         capture_output=True,
@@ -69,7 +71,8 @@ def main() -> None:
     constraints: list[str] = []
     for name, requirements in wanted().items():
         path = FOLDER / f"{name}.txt"
-        text = pinned(requirements, [] if name == "clients" else constraints)
+        more = {"clients": [], "store": ["--no-deps"]}.get(name, constraints)
+        text = pinned(requirements, more)
         path.write_text(f"# {PURPOSE[name]}\n# Made by `make lock`; do not edit.\n{text}")
         constraints = ["--constraint", str(FOLDER / "test.txt")]
         packages = sum(line[0].isalnum() for line in text.splitlines())

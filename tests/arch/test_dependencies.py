@@ -46,6 +46,7 @@ def test_the_runtime_dependencies_are_those_of_the_design() -> None:
         ("run", RUN),
         ("local", EXTRAS["local"]),
         ("mcp", EXTRAS["mcp"]),
+        ("store", EXTRAS["store"]),
         ("test", RUN + EXTRAS["mcp"] + EXTRAS["test"]),
     ],
 )
@@ -58,7 +59,7 @@ def test_every_requirement_is_pinned_within_its_range(lock: str, wanted: list[st
         )
 
 
-@pytest.mark.parametrize("lock", ["run", "local", "mcp", "test"])
+@pytest.mark.parametrize("lock", ["run", "local", "mcp", "store", "test"])
 def test_a_lock_holds_comments_and_hashed_pins_only(lock: str) -> None:
     """No index, no address, no line without a hash: pip would take any file for it."""
     text = (ROOT / f"requirements/{lock}.txt").read_text()

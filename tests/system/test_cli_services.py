@@ -1,12 +1,13 @@
 """`atoll services` against a whole daemon, whose vLLM is the stand-in."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.arch.tree import ROOT
 from tests.fakes.daemon import eventually, running
 from tests.fakes.service_daemon import ServiceDaemon
 
@@ -53,6 +54,21 @@ def test_a_service_from_its_recipe_to_its_end(daemon: ServiceDaemon) -> None:
     assert json.loads(said(daemon, "list", "--json")) == []
 
 
+def test_the_commands_of_the_page_do_what_it_says(daemon: ServiceDaemon) -> None:
+    """docs/services.md, in its order; only the id is the one that was made, and nothing follows."""
+    page = (ROOT / "docs/services.md").read_text()
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    name = ""
+    for line in block.splitlines():
+        words = line.replace("vllm-1b2c3d4e", name).replace(" -f ", " ").split()
+        assert words.pop(0) == "atoll"
+        done = daemon.run(*words)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        if "start" in words:
+            name = done.stdout.split()[1]
+    assert daemon.get("/api/v1/services").json() == []
+
+
 def test_a_group_is_started_and_stopped_as_one(daemon: ServiceDaemon) -> None:
     made = json.loads(said(daemon, "start", "inference/vllm", "--replicas", "2", "--json"))
     assert len(made["replicas"]) == 2
@@ -64,7 +80,7 @@ def test_a_group_is_started_and_stopped_as_one(daemon: ServiceDaemon) -> None:
 
 
 def test_one_that_does_not_come_up_fails_with_the_line_that_says_why(
-    daemon: ServiceDaemon, tmp_path: Path
+    daemon: ServiceDaemon,
 ) -> None:
     own = daemon.agents.parent / "recipes"
     own.mkdir(exist_ok=True)

@@ -5,13 +5,13 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 
 import httpx
 import psutil
 import pytest
 
 from tests.arch.tree import ROOT
+from tests.fakes import chroma
 from tests.fakes.byheart import ANSWER, Sentence, make_byheart
 from tests.fakes.daemon import PLAIN, eventually, running
 from tests.fakes.service_daemon import ServiceDaemon, data_of
@@ -58,8 +58,9 @@ def test_a_real_llama_cpp_answers_prompts(daemon: ServiceDaemon, tmp_path: Path)
     assert not refused.headers.get("access-control-allow-origin")
 
 
-@pytest.mark.skipif(not which("chroma"), reason="wants `chroma`: pip install chromadb")
+@pytest.mark.skipif(not chroma.IS_THERE, reason="wants `make setup`, for a platform it has")
 def test_a_real_chroma_keeps_its_data_over_a_restart(daemon: ServiceDaemon) -> None:
+    chroma.install(daemon.home / "bin")
     made = daemon.create("vector-db/chroma")
     row = daemon.until(made["id"], "running", limit=50)
     tenant = f"{row['url']}/api/v2/tenants/default_tenant/databases/default_database"
