@@ -28,7 +28,7 @@ from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_o
 from atoll_supervisor.ports import Cluster, SeesServices
 from atoll_supervisor.shell.probe import Prober
 from atoll_supervisor.shell.services.written import remove_written
-from atoll_supervisor.shell.slurm import SlurmDown
+from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
@@ -67,6 +67,7 @@ class SlurmEngine:
         self._misses: dict[str, int] = {}
         self._probers: dict[str, tuple[Starts, Prober]] = {}
         self._submitting: set[str] = set()
+        self._unsure: set[str] = set()
         self._settled: set[str] = set()
         self._submitted = asyncio.Event()
 
@@ -88,6 +89,9 @@ class SlurmEngine:
                 script,
                 environment_of(record, ours),
             )
+        except SlurmUnsure:
+            self._unsure.add(record.id)
+            raise
         finally:
             self._submitting.discard(record.id)
             self._submitted.set()
@@ -99,6 +103,8 @@ class SlurmEngine:
 
     async def cancel(self, record: Record) -> None:
         """End its job; raises SlurmDown, and then a later look does it."""
+        if record.id in self._unsure:
+            raise SlurmDown(f"{record.name} may have been queued; if so, a later look ends it")
         if not record.job.job_id:
             return
         try:
@@ -221,6 +227,7 @@ class SlurmEngine:
             return
         if job is None or job.is_over:
             self._settled.add(record.id)
+            self._unsure.discard(record.id)
         elif job.state != "COMPLETING":
             await self._slurm.cancel(job.job_id, record.name)
 
