@@ -58,7 +58,8 @@ class SlurmRest:
             return job_id
         faults = faults_of(answer.content)
         if is_refusal(faults) or answer.status_code == 400:
-            raise ClientError(f"the cluster refused the job: {told(faults)}")
+            gpus = f" (asked for gres gpu:{spec.gpus})" if spec.gpus else ""  # it names no key
+            raise ClientError(f"the cluster refused the job: {told(faults)}{gpus}")
         raise self._down(answer)
 
     async def jobs(self) -> tuple[Job, ...]:

@@ -33,7 +33,7 @@ from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
 MISSES = 3
-"""Looks in a row that must not find a job before it counts as lost."""
+"""Looks in a row that must not find a job before it counts as lost, or as never queued."""
 OUTPUT = 65_536
 """Bytes at the end of a job's output that are looked through."""
 
@@ -210,8 +210,7 @@ class SlurmEngine:
 
     async def _missed(self, record: Record) -> None:
         """The cluster answers and has no such job: what its completion file says, else lost."""
-        misses = self._misses[record.id] = self._misses.get(record.id, 0) + 1
-        if misses < MISSES:
+        if not self._is_missing(record):
             return
         self._drop(record)
         job = await self._slurm.completed(record.name)
@@ -221,10 +220,17 @@ class SlurmEngine:
             output = await asyncio.to_thread(_last, self._log(record))
             self._saw(record.id, evidence_of(job, Seen(output=output)))
 
+    def _is_missing(self, record: Record) -> bool:
+        """Whether enough looks in a row have not found its job, with this one."""
+        misses = self._misses[record.id] = self._misses.get(record.id, 0) + 1
+        return misses >= MISSES
+
     async def _end(self, record: Record, job: Job | None) -> None:
         """A service that is over has no job: it may have been ended while nobody answered."""
         if record.id in self._submitting:
             return
+        if job is None and record.id in self._unsure and not self._is_missing(record):
+            return  # a request whose answer is lost may arrive late
         if job is None or job.is_over:
             self._settled.add(record.id)
             self._unsure.discard(record.id)
