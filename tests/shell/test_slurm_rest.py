@@ -125,6 +125,23 @@ async def test_a_cluster_that_is_away_ends_nothing_and_says_so(tmp_path: Path) -
             await slurm.cancel("7", "a")
 
 
+async def test_what_the_cluster_forbids_is_not_called_silence(tmp_path: Path) -> None:
+    async with speaking(tmp_path) as (daemon, slurm):
+        denied = {"errors": [{"error_number": 2002, "error": "Access/permission denied"}]}
+        daemon.says("ping", {"pings": []})
+        daemon.says("job/7", {**denied, "jobs": [RUNNING]}, 500)
+        with pytest.raises(SlurmDown, match="slurmctld refuses .*: Access/permission denied"):
+            await slurm.cancel("7", "a")
+
+
+async def test_a_question_whose_answer_is_lost_has_changed_nothing(tmp_path: Path) -> None:
+    async with speaking(tmp_path) as (daemon, slurm):
+        daemon.answers["/slurm/v0.0.38/jobs"] = None
+        with pytest.raises(SlurmDown) as caught:
+            await slurm.jobs()
+        assert not isinstance(caught.value, SlurmUnsure)
+
+
 async def test_an_impossible_job_is_the_clients_mistake(tmp_path: Path) -> None:
     async with speaking(tmp_path) as (daemon, slurm):
         (tmp_path / "job.sh").write_text("#!/bin/sh\n")

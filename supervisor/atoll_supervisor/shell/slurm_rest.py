@@ -118,6 +118,7 @@ class SlurmRest:
         """On a connection of its own: slurmrestd may be another one the next time."""
         transport = httpx.AsyncHTTPTransport(uds=str(self._socket), verify=False)
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        lost = SlurmDown if method == "GET" else SlurmUnsure
         try:
             async with (
                 asyncio.timeout(LIMIT),
@@ -127,14 +128,14 @@ class SlurmRest:
                     method, f"http://localhost{path}", content=body, headers=headers
                 )
         except TimeoutError:
-            raise SlurmUnsure(f"slurmrestd did not answer within {LIMIT:g} s") from None
+            raise lost(f"slurmrestd did not answer within {LIMIT:g} s") from None
         except httpx.ConnectError as error:
             is_there = await asyncio.to_thread(self._socket.exists)
             why = str(error) if is_there else "there is no such socket"
             raise SlurmDown(f"slurmrestd does not answer at {self._socket}: {why}") from None
         except httpx.TransportError as error:
             said = str(error) or type(error).__name__
-            raise SlurmUnsure(f"slurmrestd ended before it had answered: {said}") from None
+            raise lost(f"slurmrestd ended before it had answered: {said}") from None
 
     def _read(self, answer: httpx.Response) -> tuple[Job, ...]:
         self._check(answer)
@@ -150,5 +151,7 @@ class SlurmRest:
 
     def _down(self, answer: httpx.Response) -> SlurmDown:
         faults = faults_of(answer.content)
+        if is_refusal(faults):
+            return SlurmDown(f"slurmctld refuses what slurmrestd asks: {told(faults)}")
         kind = SlurmDown if is_untouched(faults) else SlurmUnsure
         return kind(f"slurmctld does not answer slurmrestd: {told(faults)}")

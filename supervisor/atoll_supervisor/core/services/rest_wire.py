@@ -93,8 +93,8 @@ def job_id_of(answer: bytes) -> str:
 
     An answer may hold errors and a job all the same: it waits, and they say for what.
     """
-    told = msgspec.json.decode(answer, type=_Submitted)
-    found = told.job_id or (told.result.job_id if told.result else None)
+    said = msgspec.json.decode(answer, type=_Submitted)
+    found = said.job_id or (said.result.job_id if said.result else None)
     return str(found or "")
 
 
