@@ -130,7 +130,7 @@ async def test_what_the_cluster_forbids_is_not_called_silence(tmp_path: Path) ->
         denied = {"errors": [{"error_number": 2002, "error": "Access/permission denied"}]}
         daemon.says("ping", {"pings": []})
         daemon.says("job/7", {**denied, "jobs": [RUNNING]}, 500)
-        with pytest.raises(SlurmDown, match="slurmctld refuses .*: Access/permission denied"):
+        with pytest.raises(SlurmDown, match=r"slurmctld refuses .*: Access/permission denied"):
             await slurm.cancel("7", "a")
 
 
