@@ -18,6 +18,7 @@ from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.run_store import NotKept
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
+from atoll_supervisor.shell.slurm import SlurmDown
 
 pytestmark = pytest.mark.anyio
 
@@ -247,6 +248,27 @@ async def test_what_runs_is_ended_before_it_is_started_again(
     engine.left.set()
     await asyncio.gather(restarting, purging, twice)
     assert len(engine.submitted) in (3, 4), "never twice for one that was started again"
+
+
+async def test_an_end_that_has_not_reached_the_cluster_does_before_a_new_start(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the job of before would go on, under a mark that nobody looks for any more."""
+    row = await services.create(VLLM)
+    reached = engine.cancel
+
+    async def down(_: Record) -> None:
+        raise SlurmDown("the cluster does not answer")
+
+    monkeypatch.setattr(engine, "cancel", down)
+    for _ in range(2):
+        with pytest.raises(SlurmDown):
+            await services.restart(row.id)
+    assert (engine.submitted, engine.ended) == ([row.id], [])
+    assert services.rows()[0].status == "cancelled"
+    monkeypatch.setattr(engine, "cancel", reached)
+    await services.restart(row.id)
+    assert (engine.submitted, engine.ended) == ([row.id, row.id], [row.id])
 
 
 async def test_what_does_not_end_is_not_started_beside_itself(

@@ -194,6 +194,9 @@ class ServiceLoop:
         """End it if it is not over, and start it again: its id, order, key and data stay."""
         records = self._of(name)
         await self._cancel(records)
+        for record in records:
+            if record.is_final:  # its end may not have reached its engine yet
+                await self._engines[record.engine].cancel(record)
         if not await self._gone(records):
             raise StillEnds(f"{name}: {STILL_ENDS}; ask again in a moment")
         await self._begin_again(tuple(one for one in records if self._is_as_was(one)))
