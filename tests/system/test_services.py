@@ -153,11 +153,14 @@ def test_one_that_takes_its_time_to_end_is_told_as_such(tmp_path: Path) -> None:
     """It may take its whole stop limit, in which its port and its memory are still its own."""
     daemon = ServiceDaemon(tmp_path)
     add_recipe(
-        tmp_path, "stubborn", 'command = ["sh", "-c", "trap : TERM; while :; do sleep 9; done"]'
+        tmp_path,
+        "stubborn",
+        'command = ["sh", "-c", "trap : TERM; echo deaf; while :; do sleep 9; done"]',
     )
     with running(daemon):
         made = daemon.create("stubborn")
-        daemon.until(made["id"], "starting")
+        logs = f"/api/v1/services/{made['id']}/logs"
+        eventually(lambda: "deaf" in daemon.ask("GET", logs).json()["logs"])
         answer = daemon.ask("DELETE", f"/api/v1/services/{made['id']}?wait=false")
         assert (answer.status_code, answer.json()["message"]) == (202, "Service is being stopped")
         row = daemon.service(made["id"])
