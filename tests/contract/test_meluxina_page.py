@@ -450,3 +450,11 @@ def test_null_is_as_left_out(meluxina: ServiceDaemon) -> None:
 def test_the_page_is_in_the_openapi_document(meluxina: ServiceDaemon) -> None:
     document = meluxina.get("/openapi.json").json()
     assert "/api/v1/services/{name}/logs" in document["paths"]
+
+
+def test_a_restart_takes_no_words(meluxina: ServiceDaemon, service: str) -> None:
+    """They would be passed over in silence."""
+    answer = meluxina.ask("POST", f"/api/v1/services/{service}/restart", {"command": "id"})
+    assert answer.status_code == 400
+    missing = meluxina.ask("POST", "/api/v1/services/3614523/restart", {})
+    assert (missing.status_code, missing.json()["detail"]) == (404, "Service not found")

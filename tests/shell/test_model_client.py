@@ -117,16 +117,24 @@ async def test_an_answer_without_an_end_is_given_up_and_fills_no_memory(
         await server.left.wait()
 
 
-async def test_metrics_without_an_end_or_an_answer_are_left_out(
-    asking: Asking, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (endless(), "its answer goes on after"),
+        (None, "no answer in time"),
+        (answer(bytes(range(256))), "they are no text"),
+        (answer(b"boom\nboom 1", 500), "500: boom"),
+    ],
+)
+async def test_metrics_that_cannot_be_had_are_left_out_with_the_reason(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch, given: bytes | None, why: str
 ) -> None:
-    monkeypatch.setattr(model_client, "LOOK_LIMIT", 0.2)
-    for given in (endless(), None, answer(bytes(range(256))), answer(b"x", 500)):
-        async with serving(lambda _, given=given: given) as server, asyncio.timeout(30):
-            text = await asking.metrics((record(server.port),))
-            assert (
-                text.splitlines()[-1] == 'atoll_service_restarts_total{service="s-a",recipe="s"} 0'
-            )
+    """In a comment, which is one line whatever the server says."""
+    monkeypatch.setattr(model_client, "LOOK_LIMIT", 0.5)
+    async with serving(lambda _: given) as server, asyncio.timeout(30):
+        *ours, comment = (await asking.metrics((record(server.port),))).splitlines()
+        assert ours[-1] == 'atoll_service_restarts_total{service="s-a",recipe="s"} 0'
+        assert comment.startswith(f"# The server's own metrics are left out: {why}")
 
 
 async def test_a_server_that_says_nothing_is_given_up_after_its_time(

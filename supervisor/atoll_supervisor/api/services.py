@@ -13,7 +13,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from atoll.errors import ClientError
-from atoll_supervisor.api.agents import AnyFleet
+from atoll_supervisor.api.agents import AnyFleet, expect_nothing
 from atoll_supervisor.api.auth import BY_TOKEN, PUBLIC
 from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.api.health import About, AnyServices, health_of
@@ -143,6 +143,7 @@ async def stop_service(
 @post(
     "/api/v1/services/{name:str}/restart",
     status_code=200,
+    before_request=expect_nothing,
     operation_id="restart_service",
     tags=["services"],
     security=BY_TOKEN,

@@ -103,12 +103,14 @@ class ModelClient:
             return no_models(record, f"the model server answered nonsense: {error}")
 
     async def metrics(self, record: Record) -> str:
-        """What it says of itself, "" when it says nothing, or nothing that is text."""
+        """What it says of itself; a comment of the format where it says nothing that is text."""
         try:
             got = await self._get(record, record.order.metrics, MOST_METRICS)
-            return got.body.decode() if got.status == 200 else ""
-        except (*_BROKEN_OFF, UnicodeDecodeError):
-            return ""
+            return got.body.decode() if got.status == 200 else _left_out(got.said)
+        except _BROKEN_OFF as error:
+            return _left_out(_why(record, error))
+        except UnicodeDecodeError:
+            return _left_out("they are no text")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -173,6 +175,10 @@ def _read(record: Record, got: _Got, endpoint: Endpoint) -> Answered | NotAnswer
         kind = Refused if got.status in CLIENTS_FAULT else WentWrong
         return failed(record, got.said, kind=kind, fell_back=endpoint == "completions")
     return answer_of(record, got.body, endpoint)
+
+
+def _left_out(why: str) -> str:
+    return f"# The server's own metrics are left out: {why}\n"
 
 
 def _why(record: Record, error: Exception) -> str:
