@@ -12,8 +12,9 @@ from atoll_supervisor.core.services.evidence import Ended, Up
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.record import Job, Record, ServiceGroup, ServiceRow
 from atoll_supervisor.loop.services import service_loop
+from atoll_supervisor.loop.services.around import Around, StillEnds
 from atoll_supervisor.loop.services.assembly import SHIPPED
-from atoll_supervisor.loop.services.service_loop import Around, ServiceLoop, StillEnds
+from atoll_supervisor.loop.services.service_loop import ServiceLoop
 from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.run_store import NotKept
 from atoll_supervisor.shell.services.recipes import Recipes

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.arch.tree import ROOT
 from tests.fakes import chroma
 from tests.fakes.byheart import ANSWER, Sentence, make_byheart
 from tests.fakes.daemon import PLAIN, eventually, running
+from tests.fakes.disk import OnDisk, small_disk
 from tests.fakes.service_daemon import ServiceDaemon, data_of
 
 KNOWN = (Sentence("<|hello|>", (b"Hel", b"lo", b" there")),)
@@ -263,3 +265,36 @@ def test_management_of_services_needs_the_token(daemon: ServiceDaemon) -> None:
     assert httpx.post(asked, json=prompt, verify=PLAIN).status_code == 200
     evil = {"Origin": "https://evil.example"}
     assert httpx.post(asked, json=prompt, headers=evil, verify=PLAIN).status_code == 403
+
+
+class OnSmallDisk(OnDisk, ServiceDaemon):
+    """A daemon with services whose state is on a disk that can be filled."""
+
+
+def test_a_full_disk_ends_no_service_and_forgets_none(tmp_path: Path) -> None:
+    """Row 19 of the fault matrix: also when the daemon dies and another begins meanwhile."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"]).returncode:
+        pytest.skip("wants root and mount namespaces")
+    with small_disk() as disk:
+        daemon = OnSmallDisk(tmp_path, disk)
+        with running(daemon):
+            made = daemon.create()
+            daemon.until(made["id"], "running")
+            pid = pid_of(daemon, made["id"])
+            disk.fill()
+            refused = daemon.ask("POST", "/api/v1/services", {"recipe_name": "inference/vllm"})
+            assert (refused.status_code, refused.json()["code"]) == (503, "cannot_be_kept")
+            assert daemon.get("/health").json()["ok"] is False
+            daemon.stop(signal.SIGKILL)
+            daemon.start(settled=False)
+            daemon.until(made["id"], "running")
+            assert pid_of(daemon, made["id"]) == pid
+            ended = daemon.ask("DELETE", f"/api/v1/services/{made['id']}")
+            assert (ended.status_code, "it is ended" in ended.json()["detail"]) == (503, True)
+            eventually(lambda: not psutil.pid_exists(pid))
+            assert daemon.status(made["id"]) == "cancelled"
+            disk.free()
+            eventually(lambda: daemon.get("/health").json()["ok"] is True)
+            daemon.stop(signal.SIGKILL)
+            daemon.start(settled=False)
+            assert daemon.status(made["id"]) == "cancelled"

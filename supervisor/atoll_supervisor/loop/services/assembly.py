@@ -13,8 +13,9 @@ from atoll.config.suggest import shown
 from atoll.errors import ClientError, ConfigError, Problem
 from atoll_supervisor.core.services.recipe import EngineName
 from atoll_supervisor.loop.fleet_loop import FleetLoop
+from atoll_supervisor.loop.services.around import Around
 from atoll_supervisor.loop.services.local import LocalEngine
-from atoll_supervisor.loop.services.service_loop import Around, ServiceLoop
+from atoll_supervisor.loop.services.service_loop import ServiceLoop
 from atoll_supervisor.loop.services.slurm import SlurmEngine
 from atoll_supervisor.ports import Cluster
 from atoll_supervisor.settings import Settings

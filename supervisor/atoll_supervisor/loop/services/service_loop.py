@@ -6,17 +6,16 @@ finds each again (seeds-contract.md MX3).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from atoll.errors import AtollError, ClientError
 from atoll_supervisor.core.services.evidence import Ended, Evidence, Tick
 from atoll_supervisor.core.services.machine import begun_again, cancelled, step
-from atoll_supervisor.core.services.order import FindModel, Wish, order_of
+from atoll_supervisor.core.services.order import Wish, order_of
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
@@ -29,38 +28,19 @@ from atoll_supervisor.core.services.record import (
     row_of,
 )
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
+from atoll_supervisor.loop.services.around import Around, StillEnds
 from atoll_supervisor.loop.services.asking import Asking
 from atoll_supervisor.loop.services.finding import find, is_group
 from atoll_supervisor.loop.services.making import made, new_group, new_uuid
 from atoll_supervisor.ports import ServiceEngine
 from atoll_supervisor.shell.database import REFUSALS
 from atoll_supervisor.shell.run_store import NotKept
-from atoll_supervisor.shell.services.recipes import Recipes
-from atoll_supervisor.shell.services.store import ServiceStore
 
 TICK = 1.0
 """Seconds between two looks at the clock."""
 MOST = 1000
 """Services that are remembered at once; then the oldest that are over are forgotten."""
 STILL_ENDS = "its process is still on its way out"
-
-
-class StillEnds(AtollError):
-    """What should be started again has not ended yet, for all that it was told to."""
-
-    code = "still_ends"
-    status = 503
-
-
-class Around(Struct, frozen=True):
-    """What services need of the machine. `epoch` is the wall clock in seconds."""
-
-    recipes: Recipes
-    store: ServiceStore
-    find: FindModel
-    epoch: Callable[[], float]
-    note: Callable[[str, str], object]
-    usual_engine: EngineName = "local"
 
 
 class ServiceLoop:
@@ -240,18 +220,32 @@ class ServiceLoop:
         return tuple(map(self._shown, self._of(name)))
 
     async def _cancel(self, records: tuple[Record, ...]) -> None:
-        """All of them are over before any of them is ended."""
+        """All of them are over before any of them is ended.
+
+        A disk that refuses keeps nobody from ending one, but from being told that it is done.
+        """
         now = self._around.epoch()
-        over = {record.id: cancelled(record, now) for record in records}
-        self._records |= over
-        await self._keep(*over.values())
-        for record in records:
-            if not record.is_final:
-                await self._engines[record.engine].cancel(record)
+        refusal: NotKept | None = None
+        try:
+            await self._keep(*(cancelled(record, now) for record in records))
+        except NotKept as error:
+            refusal = NotKept(f"{error}; it is ended, and that is kept once the disk takes it")
+        alive = [one for one in self._as_now(records) if not one.is_final]
+        for record in alive:
+            self._records[record.id] = cancelled(record, now)
+            self._dirty.add(record.id)
+        for record in alive:
+            await self._engines[record.engine].cancel(record)
+        if refusal is not None:
+            raise refusal
 
     async def _gone(self, records: tuple[Record, ...]) -> bool:
         """Whether nothing of any of them runs, within the longest of their stop limits."""
         return all(await asyncio.gather(*(self._engines[one.engine].gone(one) for one in records)))
+
+    def _as_now(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """These as they have become meanwhile, but for those that are forgotten."""
+        return tuple(self._records[one.id] for one in records if one.id in self._records)
 
     def _is_as_was(self, record: Record) -> bool:
         """Whether nobody else has forgotten it meanwhile, or started it again."""
@@ -259,9 +253,14 @@ class ServiceLoop:
         return now is not None and now.uuid == record.uuid
 
     async def _begin_again(self, records: tuple[Record, ...]) -> None:
-        anew = [begun_again(self._records[one.id], new_uuid()) for one in records]
+        before = {record.id: self._records[record.id] for record in records}
+        anew = [begun_again(record, new_uuid()) for record in before.values()]
         self._records |= {record.id: record for record in anew}
-        await self._keep(*anew)
+        try:
+            await self._keep(*anew)
+        except NotKept:
+            self._records |= before
+            raise
         for record in anew:
             self._around.note(f"started again; before: {record.last_end}", record.name)
             try:
