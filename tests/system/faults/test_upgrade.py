@@ -119,6 +119,17 @@ insert into run_progress values (1, '{"phase":{"type":"asking","key":{"position"
 insert into run_event values (1, 1, '{"id":1,"type":"run_accepted",
 "at":"2026-11-21T07:43:20.000Z","run_id":"123e4567-e89b-12d3-a456-426614174000",
 "status":"starting"}');
+create table service (id text primary key, record blob not null);
+insert into service values ('ab12cd34', '{"id":"ab12cd34"
+,"uuid":"0123456789abcdef0123456789abcdef","name":"vllm-ab12cd34"
+,"recipe_name":"inference/vllm","engine":"local","order":{"command":["vllm","serve"],"values":{}
+,"environment":{},"given":{},"resources":{"nodes":1,"cpu":0,"memory":0,"gpu":0,"time_limit":0}
+,"health":{"path":"/health","interval":5.0,"timeout":5.0,"retries":3},"api":"","metrics":""
+,"start_limit":600.0,"stop_timeout":10.0,"partition":"","account":"","qos":""},"config":{}
+,"created_at":"2026-11-21T07:43:20.000+00:00","key":"k","group_id":null,"status":"failed"
+,"reason":"told by an older release","state":"","node":"","host":"","port":null,"restarts":0
+,"starting_since":null,"up_since":null,"ended_at":"2026-11-21T07:44:20.000+00:00"
+,"job":{"cluster":"","job_id":"","submitted":0.0}}');
 pragma user_version = 2;
 """
 )
@@ -173,6 +184,11 @@ def test_row_44_the_state_of_older_releases_is_read_and_that_of_newer_ones_refus
             assert ("told by an older release" in told) == bool(EVENTS[events])
             assert "cannot be trusted" not in daemon.log.read_text()
             if events == "version 2":
+                (service,) = daemon.get("/api/v1/services").json()
+                assert (service["id"], service["reason"]) == (
+                    "ab12cd34",
+                    "told by an older release",
+                )
                 eventually(lambda: daemon.get(f"/run/{RUN}").json()["reason"] == "interrupted")
             state_file_is_true(daemon)
             with watch.daemon_away():
@@ -215,5 +231,5 @@ def _is(daemon: Daemon, name: str) -> bool:
 
 NEWER = {
     newer_state: "state version 2, this one knows 1",
-    newer_events: "schema 99, this one knows 2",
+    newer_events: "schema 99, this one knows 3",
 }
