@@ -1,26 +1,45 @@
-"""`GET /docs`, `/redoc` and `/scalar`: the OpenAPI document as one page.
-
-Swagger UI, Redoc and Scalar are programs of others that a page would load from their
-servers; this one is the agents' own page, which works without a network and without a script.
-"""
+"""`GET /docs`, `/redoc` and `/scalar`: the OpenAPI document as a page."""
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
 from atoll.http.reference.page import HEADERS, page_of
+from atoll_supervisor.api.agents import AnyFleet
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.openapi import document_of
 from atoll_supervisor.api.problems import AnyRequest
+from atoll_supervisor.ports import Fleet
+
+_PAGE = {200: ResponseSpec(str, description="The page", media_type="text/html")}
 
 
-@get(
-    ["/docs", "/redoc", "/scalar"],
-    opt=PUBLIC,
-    tags=["daemon"],
-    responses={200: ResponseSpec(str, description="The page", generate_examples=False)},
-    sync_to_thread=False,
-)
-def reference_page(request: AnyRequest) -> Response[str]:
-    """Every route of this port, with a command to try each."""
-    page = page_of(document_of(request), str(request.base_url).rstrip("/"))
+@get("/docs", opt=PUBLIC, operation_id="swagger_ui", tags=["daemon"], responses=_PAGE,
+     sync_to_thread=False)  # fmt: skip
+def swagger_ui(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
+    """Every route of this port on a page on which they can be tried.
+
+    Where Swagger UI is not installed: one page without a script, with a command for each route.
+    """
+    return _page(request, fleet)
+
+
+@get("/redoc", opt=PUBLIC, operation_id="redoc", tags=["daemon"], responses=_PAGE,
+     sync_to_thread=False)  # fmt: skip
+def redoc(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
+    """Every route of this port on a page to read; without Redoc, the same as `/docs` without."""
+    return _page(request, fleet)
+
+
+@get("/scalar", opt=PUBLIC, operation_id="scalar", tags=["daemon"], responses=_PAGE,
+     sync_to_thread=False)  # fmt: skip
+def scalar(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
+    """Every route of this port, a client beside it; without Scalar, as `/docs` without."""
+    return _page(request, fleet)
+
+
+def _page(request: AnyRequest, fleet: Fleet) -> Response[str]:
+    page = page_of(document_of(request, fleet), str(request.base_url).rstrip("/"))
     return Response(page, headers=dict(HEADERS), media_type="text/html")
+
+
+PAGES = (swagger_ui, redoc, scalar)

@@ -11,8 +11,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 
-from atoll.http.access import agent_of
-from atoll.loop.agent import Agent
+from atoll.http.access import agent_of, is_private
 from atoll.wire.json import JsonObject
 
 AnyRequest = Request[object, object, State]
@@ -21,7 +20,7 @@ AnyRequest = Request[object, object, State]
 @get("/openapi.json")
 async def openapi_document(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
-    body = msgspec.json.encode(_document(agent_of(request.app)))
+    body = msgspec.json.encode(_document(request))
     return Response(body, media_type="application/json")
 
 
@@ -29,19 +28,22 @@ async def openapi_document(request: AnyRequest) -> Response[bytes]:
 async def reference_page(request: AnyRequest) -> Response[str]:
     """The page. Scalar's own, as Litestar has it, loads its program from a server of others."""
     pages = _late("page")
-    base, agent = str(request.base_url).rstrip("/"), agent_of(request.app)
-    words = {"model": agent.slug, "model_id": agent.slug}
-    page: str = pages.page_of(_document(agent), base, words)
+    page: str = pages.page_of(_document(request), str(request.base_url).rstrip("/"))
     return Response(page, headers=dict(pages.HEADERS), media_type="text/html")
 
 
 REFERENCE = (openapi_document, reference_page)
 
 
-def _document(agent: Agent) -> JsonObject:
+def _document(request: AnyRequest) -> JsonObject:
+    agent = agent_of(request.app)
     about = agent.manifest.agent
     document: JsonObject = _late("document").document_of(
-        about.name, about.version, about.description or ""
+        about.name,
+        about.version,
+        about.description or "",
+        agent.slug,
+        is_private=is_private(request.app),
     )
     return document
 
