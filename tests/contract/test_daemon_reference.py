@@ -19,7 +19,7 @@ from atoll_supervisor.api.app import application
 from atoll_supervisor.api.auth import Access
 from atoll_supervisor.api.summaries import SUMMARIES
 from atoll_supervisor.gateway.app import Gateway
-from tests.contract.test_reference import REFUSED
+from tests.contract.test_reference import ASSETS, REFUSED, nothing_is_installed
 from tests.fakes.daemon import running
 from tests.fakes.examples import (
     OF_DAEMON,
@@ -35,12 +35,11 @@ from tests.fakes.openapi import faults_of, misfits
 from tests.fakes.served import TOKEN, Daemon, daemon, make_fleet
 
 pytestmark = pytest.mark.anyio
-WITHOUT_VECTORS = {"post /api/embed", "post /api/embeddings", "post /v1/embeddings"}
+__all__ = ["nothing_is_installed"]
+WITHOUT_VECTORS = {"post_api_embed", "post_api_embeddings", "post_v1_embeddings"}
 """The model of the example agent makes none; `test_reference` sends these to one that does."""
 GIVEN = ("fleet", "events", "runs", "upkeep", "services", "about", "leaving")
 """What handlers are given."""
-ASSETS = set[str]()
-"""Files of the pages."""
 PAGES = ["/docs", "/redoc", "/scalar"]
 
 

@@ -30,6 +30,8 @@ OF_AGENT = ROOT / "agent_runtime/atoll/http/reference/answers.json"
 LIMIT = 20
 MINE = Manifest(agent=AgentTable(name="My Agent"))
 """The agent of all examples: its slug is `NAME`."""
+DOCUMENT = {"openapi": "3.1.0", "info": {}}
+"""What is recorded of a document."""
 CUT = 400
 """Characters that are recorded of a page."""
 
@@ -107,7 +109,9 @@ def record_agent() -> None:
     ):
         for name, media, answer in of_agent(served.url):
             answer.raise_for_status()
-            value = {"openapi": "3.1.0", "info": {}} if name.endswith(".json") else value_of(answer)
+            value = (
+                {"openapi": "3.1.0", "info": {}} if name == "get_openapi_json" else value_of(answer)
+            )
             answers.setdefault(name, {})[media] = value
     write(OF_AGENT, answers)
 
@@ -179,7 +183,7 @@ def record_daemon() -> None:
             if operation["tags"][0] in GROUPS:
                 continue
             answer.raise_for_status()
-            value = {"openapi": "3.1.0", "info": {}} if name == "openapi" else text_of(answer)
+            value = DOCUMENT if name == "openapi" else text_of(answer)
             answers[name] = {media_of(answer): value}
         answers["service_endpoint"][JSON]["api_key"] = "the key"
         told = json.dumps(answers)

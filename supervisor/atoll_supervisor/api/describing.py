@@ -5,6 +5,7 @@ errors here are `ErrorBody` and not its own, nor what the guards let pass.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from importlib import resources
 
 import msgspec
@@ -19,6 +20,8 @@ from atoll_supervisor.api.errors import add_errors
 from atoll_supervisor.api.summaries import SUMMARIES
 
 JSON = "application/json"
+_OF_LITESTAR = frozenset((HTTPStatus.OK.description, HTTPStatus.CREATED.description))
+"""What Litestar says of an answer of which it knows nothing else."""
 AGENTS: list[dict[str, list[str]]] = [{"agents": []}]
 
 
@@ -98,6 +101,8 @@ def _add_answers(operation: JsonObject, given: Mapping[str, JsonValue]) -> None:
     for status, response in inside(operation, "responses").items():
         if status.startswith("2"):
             assert isinstance(response, dict)
+            if response["description"] in _OF_LITESTAR:
+                response["description"] = "The answer"
             for kind in inside(response, "content"):
                 if kind in given:
                     inside(response, "content", kind)["example"] = given[kind]

@@ -1,9 +1,10 @@
-"""`GET /docs`, `/redoc` and `/scalar`: the OpenAPI document as a page."""
+"""`GET /docs`, `/redoc` and `/scalar`: the OpenAPI document as a page, and the pages' files."""
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
-from atoll.http.reference.page import HEADERS, page_of
+from atoll.http.reference.pages import asset, reference
+from atoll.http.reference.programs import ASSETS, Page
 from atoll_supervisor.api.agents import AnyFleet
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.openapi import document_of
@@ -20,26 +21,31 @@ def swagger_ui(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
 
     Where Swagger UI is not installed: one page without a script, with a command for each route.
     """
-    return _page(request, fleet)
+    return _page("/docs", request, fleet)
 
 
 @get("/redoc", opt=PUBLIC, operation_id="redoc", tags=["daemon"], responses=_PAGE,
      sync_to_thread=False)  # fmt: skip
 def redoc(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
     """Every route of this port on a page to read; without Redoc, the same as `/docs` without."""
-    return _page(request, fleet)
+    return _page("/redoc", request, fleet)
 
 
 @get("/scalar", opt=PUBLIC, operation_id="scalar", tags=["daemon"], responses=_PAGE,
      sync_to_thread=False)  # fmt: skip
 def scalar(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
     """Every route of this port, a client beside it; without Scalar, as `/docs` without."""
-    return _page(request, fleet)
+    return _page("/scalar", request, fleet)
 
 
-def _page(request: AnyRequest, fleet: Fleet) -> Response[str]:
-    page = page_of(document_of(request, fleet), str(request.base_url).rstrip("/"))
-    return Response(page, headers=dict(HEADERS), media_type="text/html")
+@get(f"{ASSETS}{{name:path}}", opt=PUBLIC, include_in_schema=False)
+async def reference_asset(request: AnyRequest) -> Response[bytes]:
+    """A file of theirs."""
+    return await asset(request.url.path, request.headers.get("if-none-match"))
 
 
-PAGES = (swagger_ui, redoc, scalar)
+def _page(path: Page, request: AnyRequest, fleet: Fleet) -> Response[str]:
+    return reference(path, document_of(request, fleet), str(request.base_url).rstrip("/"))
+
+
+HANDLERS = (swagger_ui, redoc, scalar, reference_asset)

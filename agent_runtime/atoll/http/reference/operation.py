@@ -1,5 +1,6 @@
 """What is told of one route by hand."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -45,8 +46,9 @@ class Operation(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What the operation is called where each has a name of its own."""
-        return f"{self.method} {self.path}"
+        """What the operation is called where each has a name of its own: `get_api_version`."""
+        words = re.findall(r"[a-z0-9]+", self.path) or ["root"]
+        return "_".join((self.method, *words))
 
     @property
     def is_websocket(self) -> bool:

@@ -1,4 +1,4 @@
-"""`/openapi.json`, and the page that shows it at `/scalar`, `/docs` and `/redoc`.
+"""`/openapi.json`, and the pages that show it: `/docs`, `/redoc` and `/scalar`.
 
 Few agents are ever asked for them, so what they are made with is imported by the
 first request: it would be 90 KiB of every agent.
@@ -24,15 +24,23 @@ async def openapi_document(request: AnyRequest) -> Response[bytes]:
     return Response(body, media_type="application/json")
 
 
-@get(["/scalar", "/docs", "/redoc"])
+@get(["/docs", "/redoc", "/scalar"])
 async def reference_page(request: AnyRequest) -> Response[str]:
-    """The page. Scalar's own, as Litestar has it, loads its program from a server of others."""
-    pages = _late("page")
-    page: str = pages.page_of(_document(request), str(request.base_url).rstrip("/"))
-    return Response(page, headers=dict(pages.HEADERS), media_type="text/html")
+    """Swagger UI, Redoc or Scalar, where it is installed; a page of our own where not."""
+    base = str(request.base_url).rstrip("/")
+    answer: Response[str] = _late("pages").reference(request.url.path, _document(request), base)
+    return answer
 
 
-REFERENCE = (openapi_document, reference_page)
+@get("/docs/assets/{name:path}")
+async def reference_asset(request: AnyRequest) -> Response[bytes]:
+    """A file of theirs."""
+    known = request.headers.get("if-none-match")
+    answer: Response[bytes] = await _late("pages").asset(request.url.path, known)
+    return answer
+
+
+REFERENCE = (openapi_document, reference_page, reference_asset)
 
 
 def _document(request: AnyRequest) -> JsonObject:
