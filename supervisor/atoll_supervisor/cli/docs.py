@@ -36,12 +36,11 @@ def docs() -> None:
 def install_docs() -> None:
     """Install Swagger UI, Redoc and Scalar for /docs, /redoc and /scalar."""
     # Late: few command lines need the reference.
-    from atoll.http.reference.programs import PROGRAMS, folder  # noqa: PLC0415
+    from atoll.http.reference.programs import PROGRAMS, folder, is_installed  # noqa: PLC0415
 
     place = folder()
-    pins = resources.files("atoll.http.reference") / "assets.txt"
-    with resources.as_file(pins) as file:
-        _install(file, place)
+    if not all(map(is_installed, PROGRAMS.values())):
+        _install(place)
     names = tuple(f"{one.name} {one.version}" for one in PROGRAMS.values())
     if given().json:
         out_json(Installed(str(place), names))
@@ -49,11 +48,13 @@ def install_docs() -> None:
         out(f"{', '.join(names)} are in {place}")
 
 
-def _install(pins: Path, place: Path) -> None:
+def _install(place: Path) -> None:
     """By pip, each wheel checked against its hash; raises Failure with pip's own words."""
-    command = [*_PIP, "--target", str(place), "-r", str(pins)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  no word of it is anybody else's
+    with resources.as_file(resources.files("atoll.http.reference") / "assets.txt") as pins:
+        command = [*_PIP, "--target", str(place), "-r", str(pins)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own words
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        told = next((one for one in reversed(lines) if one.startswith("ERROR: ")), lines[-1])
         hint = "the pages work without them"
-        raise Failure(f"pip could not install them: {said}", Exit.FAILED, hint)
+        raise Failure(f"pip: {told.removeprefix('ERROR: ')}", Exit.FAILED, hint)
