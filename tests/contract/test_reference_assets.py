@@ -65,7 +65,8 @@ async def test_a_page_names_no_address_but_files_that_are_there(
     assert "default-src 'none'" in policy
     assert "script-src 'self' 'sha256-" in policy
     assert "://" not in policy
-    named = re.findall(r'(?:src|href)="(/[^"]+)"', answer.text)
+    assert (await http.get(f"{path}/")).text == answer.text
+    named = re.findall(r'(?:src|href)="(/docs/assets/[^"]+)"', answer.text)
     assert len(named) == len(PROGRAMS[path].files)
     for file in named:
         found = await http.get(file)

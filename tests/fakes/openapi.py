@@ -31,6 +31,10 @@ def _of(operation: dict, document: dict) -> Iterator[str]:
         yield f"a summary is a few words: {summary}"
     if "security" not in operation:
         yield "does not say whether it needs a token"
+    schemes = document["components"].get("securitySchemes", {})
+    for name in {name for one in operation.get("security", ()) for name in one}:
+        if name not in schemes:
+            yield f"the token {name} is not described"
     tags = {tag["name"] for tag in document["tags"] if tag["description"]}
     yield from (f"the tag {tag} is not described" for tag in operation["tags"] if tag not in tags)
     for one in operation["parameters"]:

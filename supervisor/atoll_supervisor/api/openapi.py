@@ -5,8 +5,10 @@ one handler serves the document where the source pages have it; so they are
 left out.
 """
 
+import asyncio
+
 import msgspec
-from litestar import Response, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -47,24 +49,34 @@ class _NoPages(Router):
     responses={
         200: ResponseSpec(dict[str, object], description="The document", generate_examples=False)
     },
-    sync_to_thread=False,
 )
-def openapi_document(request: AnyRequest, fleet: AnyFleet) -> Response[bytes]:
+async def openapi_document(request: AnyRequest, fleet: AnyFleet) -> Response[bytes]:
     """An OpenAPI 3.1 document of every route of this port, those of the gateway among them."""
-    return Response(msgspec.json.encode(document_of(request, fleet)), media_type="application/json")
+    document = await document_of(request, fleet)
+    return Response(msgspec.json.encode(document), media_type="application/json")
 
 
-def document_of(request: AnyRequest, fleet: Fleet) -> JsonObject:
-    """The document; an agent of the fleet is in its examples, as soon as there is one."""
-    access: object = request.app.state["access"]
+async def document_of(request: AnyRequest, fleet: Fleet) -> JsonObject:
+    """The document; an agent of the fleet is in its examples, as soon as there is one.
+
+    It is made once, off the loop: that takes a third of a second.
+    """
+    state = request.app.state
+    known: object = state.get("openapi")
+    made = known if isinstance(known, bytes) else await asyncio.to_thread(_made, request.app)
+    state["openapi"] = made
+    return called(made, next((row.slug for row in fleet.rows()), NAME))
+
+
+def _made(app: Litestar) -> bytes:
+    access: object = app.state["access"]
     assert isinstance(access, Access)
-    found = msgspec.json.encode(request.app.openapi_schema.to_schema())
+    found = msgspec.json.encode(app.openapi_schema.to_schema())
     whole = msgspec.json.decode(found.replace(_ONE_OF, _ANY_OF), type=JsonObject)
     whole["tags"] = [{"name": name, "description": said} for name, said in TAGS.items()]
-    complete(whole, request.app.routes, access)
+    complete(whole, app.routes, access)
     add_gateway(whole, is_private=bool(access.work_token))
-    named = next((row.slug for row in fleet.rows()), NAME)
-    return called(msgspec.json.encode(whole), named)
+    return msgspec.json.encode(whole)
 
 
 def openapi_config(version: str) -> OpenAPIConfig:

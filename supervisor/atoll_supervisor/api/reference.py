@@ -14,28 +14,25 @@ from atoll_supervisor.ports import Fleet
 _PAGE = {200: ResponseSpec(str, description="The page", media_type="text/html")}
 
 
-@get("/docs", opt=PUBLIC, operation_id="swagger_ui", tags=["daemon"], responses=_PAGE,
-     sync_to_thread=False)  # fmt: skip
-def swagger_ui(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
+@get("/docs", opt=PUBLIC, operation_id="swagger_ui", tags=["daemon"], responses=_PAGE)
+async def swagger_ui(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
     """Every route of this port on a page on which they can be tried.
 
     Where Swagger UI is not installed: one page without a script, with a command for each route.
     """
-    return _page("/docs", request, fleet)
+    return await _page("/docs", request, fleet)
 
 
-@get("/redoc", opt=PUBLIC, operation_id="redoc", tags=["daemon"], responses=_PAGE,
-     sync_to_thread=False)  # fmt: skip
-def redoc(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
+@get("/redoc", opt=PUBLIC, operation_id="redoc", tags=["daemon"], responses=_PAGE)
+async def redoc(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
     """Every route of this port on a page to read; without Redoc, the same as `/docs` without."""
-    return _page("/redoc", request, fleet)
+    return await _page("/redoc", request, fleet)
 
 
-@get("/scalar", opt=PUBLIC, operation_id="scalar", tags=["daemon"], responses=_PAGE,
-     sync_to_thread=False)  # fmt: skip
-def scalar(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
+@get("/scalar", opt=PUBLIC, operation_id="scalar", tags=["daemon"], responses=_PAGE)
+async def scalar(request: AnyRequest, fleet: AnyFleet) -> Response[str]:
     """Every route of this port, a client beside it; without Scalar, as `/docs` without."""
-    return _page("/scalar", request, fleet)
+    return await _page("/scalar", request, fleet)
 
 
 @get(f"{ASSETS}{{name:path}}", opt=PUBLIC, include_in_schema=False)
@@ -44,8 +41,9 @@ async def reference_asset(request: AnyRequest) -> Response[bytes]:
     return await asset(request.url.path, request.headers.get("if-none-match"))
 
 
-def _page(path: Page, request: AnyRequest, fleet: Fleet) -> Response[str]:
-    return reference(path, document_of(request, fleet), str(request.base_url).rstrip("/"))
+async def _page(path: Page, request: AnyRequest, fleet: Fleet) -> Response[str]:
+    document = await document_of(request, fleet)
+    return reference(path, document, str(request.base_url).rstrip("/"))
 
 
 HANDLERS = (swagger_ui, redoc, scalar, reference_asset)

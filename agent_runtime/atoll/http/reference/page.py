@@ -45,7 +45,7 @@ def page_of(document: JsonObject, base: str, note: str = "") -> str:
             f"<h1>{title} {escape(str(info['version']))}</h1>",
             f"<p>{escape(str(info['description']))}</p>",
             f"<p>{_marked(note)}</p>" if note else "",
-            '<p>Every route; <a href="openapi.json">openapi.json</a> for tools.</p>',
+            '<p>Every route; <a href="/openapi.json">openapi.json</a> for tools.</p>',
             *_groups(_object(document["paths"]), base),
             "<h2>Types</h2>",
             *_types(schemas),

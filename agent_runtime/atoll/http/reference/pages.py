@@ -4,7 +4,6 @@ The same at an agent's port and at the daemon's.
 """
 
 import asyncio
-from pathlib import Path
 
 from litestar import Response
 
@@ -43,7 +42,7 @@ async def asset(path: str, known: str | None) -> Response[bytes]:
 
 
 def _content(file: File) -> bytes:
-    body = Path(file.path).read_bytes()
+    body = file.path.read_bytes()
     for theirs, ours in file.asset.instead.items():
         body = body.replace(theirs, ours)
     return body

@@ -32,15 +32,14 @@ class Asset(NamedTuple):
 class Program(NamedTuple):
     """One of the three, in the wheel `wheel` of that version.
 
-    `body` and `start` are the page's element and the script that fills it from
-    `openapi.json`; `files` are its assets by the names that pages give them.
+    `start` is the script that fills the page's element `reference` from `/openapi.json`;
+    `files` are its assets by the names that pages give them.
     """
 
     name: str
     wheel: str
     version: str
     files: Mapping[str, Asset]
-    body: str
     start: str
 
     @property
@@ -58,8 +57,7 @@ PROGRAMS: Mapping[Page, Program] = {
             "swagger-ui.css": Asset("templates/swagger/css/swagger-ui.css", _CSS),
             "swagger-ui.js": Asset("templates/swagger/js/swagger-ui-bundle.js", _JS),
         },
-        body='<div id="reference"></div>',
-        start='SwaggerUIBundle({url: "openapi.json", dom_id: "#reference", deepLinking: true, '
+        start='SwaggerUIBundle({url: "/openapi.json", dom_id: "#reference", deepLinking: true, '
         "validatorUrl: null, docExpansion: 'list', defaultModelsExpandDepth: 0});",
     ),
     "/redoc": Program(
@@ -73,8 +71,7 @@ PROGRAMS: Mapping[Page, Program] = {
                 {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"},
             ),
         },
-        body='<div id="reference"></div>',
-        start='Redoc.init("openapi.json", {sanitize: true, hideDownloadButtons: false}, '
+        start='Redoc.init("/openapi.json", {sanitize: true}, '
         'document.getElementById("reference"));',
     ),
     "/scalar": Program(
@@ -82,8 +79,7 @@ PROGRAMS: Mapping[Page, Program] = {
         wheel="flask_openapi_scalar",
         version="1.76.0",
         files={"scalar.js": Asset("templates/scalar/js/scalar.standalone.js", _JS)},
-        body='<div id="reference"></div>',
-        start='Scalar.createApiReference("#reference", {url: "openapi.json", '
+        start='Scalar.createApiReference("#reference", {url: "/openapi.json", '
         "withDefaultFonts: false, telemetry: false, hideClientButton: true, "
         'showDeveloperTools: "never", agent: {disabled: true}, mcp: {disabled: true}});',
     ),

@@ -27,8 +27,8 @@ async def openapi_document(request: AnyRequest) -> Response[bytes]:
 @get(["/docs", "/redoc", "/scalar"])
 async def reference_page(request: AnyRequest) -> Response[str]:
     """Swagger UI, Redoc or Scalar, where it is installed; a page of our own where not."""
-    base = str(request.base_url).rstrip("/")
-    answer: Response[str] = _late("pages").reference(request.url.path, _document(request), base)
+    path, base = request.url.path.rstrip("/"), str(request.base_url).rstrip("/")
+    answer: Response[str] = _late("pages").reference(path, _document(request), base)
     return answer
 
 
