@@ -30,7 +30,7 @@ def document_of(
     title: str, version: str, description: str, name: str, *, is_private: bool
 ) -> JsonObject:
     """The whole document; the agent's own words are in `info` alone, its `name` in examples."""
-    info: JsonObject = {"title": title, "version": version, "description": description or title}
+    info: JsonObject = {"title": title, "version": version, "description": description}
     told = called(_described(is_private), name)
     return {"openapi": "3.1.0", "info": info, **told}
 
