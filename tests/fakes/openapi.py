@@ -61,7 +61,7 @@ def _answers(responses: dict, document: dict) -> Iterator[str]:
 
 def _unfit(media: dict, document: dict) -> Iterator[str]:
     if "example" not in media:
-        yield "no example"
+        yield "no example; `python -m tests.fakes.examples` records answers"
     elif media["example"] in (None, {}, ""):
         yield "an empty example"
     else:

@@ -27,6 +27,7 @@ SUMMARIES: Mapping[str, str] = {
     "read_batch": "One batch",
     "health_v1": "The daemon's health, under the base URL",
     "list_services": "Every service",
+    "service_targets": "Services as targets of Prometheus",
     "create_service": "Start a service from a recipe",
     "show_service": "One service",
     "stop_service": "Stop a service",
