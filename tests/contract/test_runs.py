@@ -26,6 +26,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     add_worker(agents, "worker", good)
     add_worker(agents, "Typed", {"n": 1}, takes="a: int, b: list[str], c: Literal['x', 'y']?",
                gives="n: int")  # fmt: skip
+    add_worker(agents, "one string", {"n": 1}, takes="", gives="",
+               io='signature = "a: int | One -> n: int | As many"')  # fmt: skip
     add_worker(agents, "free", "any text", takes="", gives="")
     add_worker(agents, "mends", "no json", good)
     add_worker(agents, "babbles", "blah", "blah blah", '{"result": 3}', '{"other": "x"}')
@@ -163,6 +165,14 @@ def test_inputs_that_break_the_signature_fail_the_run(
 def test_good_inputs_of_every_type_pass(fleet: Daemon) -> None:
     told = run(fleet, "TYPED:latest", inputs={"a": 1, "b": ["x"], "c": "y"})
     assert (told["status"], told["result"]) == ("completed", {"n": 1})
+
+
+def test_input_and_output_in_one_string_are_two_signatures(fleet: Daemon) -> None:
+    rows = {row["name"]: row for row in fleet.get("/agents").json()["agents"]}
+    row = rows["one string"]
+    assert (row["input_schema"], row["output_schema"]) == ("a: int | One", "n: int | As many")
+    assert run(fleet, "one string", inputs={"a": 1})["result"] == {"n": 1}
+    assert run(fleet, "one string", inputs={"a": "x"})["reason"] == "invalid_inputs"
 
 
 def test_an_agent_with_a_hostile_signature_fails_its_runs_and_says_where(fleet: Daemon) -> None:
