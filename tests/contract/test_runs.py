@@ -289,6 +289,18 @@ def test_the_events_of_a_run_end_with_it_and_are_resumed_after_an_id(fleet: Daem
     assert (listed["count"], listed["events"]) == (1, [found[-1][2]])
 
 
+def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(fleet: Daemon) -> None:
+    """It reconnects after every end; a 204 is what ends that (HTML, 9.2.3)."""
+    told = run(fleet, "worker")
+    url = f"{fleet.url}/run/{told['run_id']}/events"
+    last = str(events(fleet, told["run_id"])[-1][0])
+    again = httpx.get(url, headers={"Last-Event-ID": last}, timeout=LIMIT, verify=PLAIN)
+    assert (again.status_code, again.content) == (204, b"")
+    assert httpx.get(f"{url}?after={last}", timeout=LIMIT, verify=PLAIN).status_code == 200
+    missed = httpx.get(url, headers={"Last-Event-ID": "1"}, timeout=LIMIT, verify=PLAIN)
+    assert "run_completed" in missed.text
+
+
 def test_the_events_of_a_run_under_way_come_as_they_happen(fleet: Daemon) -> None:
     told = run(fleet, "slow", async_run=True)
     url = f"{fleet.url}/run/{told['run_id']}/events"

@@ -261,3 +261,10 @@ def test_a_manifest_has_one_string_or_two(tmp_path) -> None:
     path.write_text(f'{head}signature = "a: str"\n')
     with pytest.raises(ConfigError, match="expected `->`"):
         load_manifest(path, environ={})
+
+
+def test_an_agent_that_is_called_as_nobody_cannot_be_chosen(tmp_path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[agent]\nname = "X"\n[io]\nhand_off_choices = ["writer", "None"]\n')
+    with pytest.raises(ConfigError, match="`none` is what a model says that chooses nobody"):
+        load_manifest(path, environ={})

@@ -31,6 +31,7 @@ WHO = ("daemon", "first", "second")
 SAMPLE = 6
 """Moments that are tried of each process; the soak tries SOAKED."""
 SOAKED = 200
+"""At about a second each."""
 DIES_WITHIN = 0.2
 """Seconds from a signal to the end of a process."""
 OF_RUNS = ("pwrite64", "sendto", "recvfrom", "connect", "write", "writev", "sendmsg", "futex")
@@ -137,8 +138,9 @@ def survived(daemon: Daemon, outside: Outside, who: str, moment: Moment, trace: 
     check(daemon, outside, moment, answer, kept)
     again = outside.asked(moment.mark) - before
     assert kept is None or not again.keys() & kept.answered, "asked again what was answered"
-    if who != "daemon":
-        daemon.wait_for(who, phase="running")
+    if who != "daemon":  # afresh, or its back-off would grow with each kill
+        for verb in ("stop", "start"):
+            daemon.post(f"/api/v1/agents/{who}/{verb}").raise_for_status()
     return came
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from atoll.config.document import Fault
 from atoll.config.expand import is_variable
 from atoll.config.loopback import FIRST_PORT
-from atoll.config.names import name_fault
+from atoll.config.names import NOBODY, name_fault, slug_of
 from atoll.config.positions import Path
 from atoll.config.signature import SignatureError, parse_signature, split_signature
 from atoll.config.suggest import one_of
@@ -87,6 +87,15 @@ def _io(io: JsonObject) -> Iterator[Fault]:
     if "hand_off" in io and "hand_off_choices" in io:
         message = "`hand_off` names the next agent and `hand_off_choices` lets the model choose"
         yield Fault(path=("io", "hand_off"), message=message, hint="keep one of them", at_key=True)
+    yield from _choices(io.get("hand_off_choices"))
+
+
+def _choices(choices: JsonValue) -> Iterator[Fault]:
+    names = choices if isinstance(choices, list) else []
+    if any(isinstance(name, str) and slug_of(name) == NOBODY for name in names):
+        message = f"`{NOBODY}` is what a model says that chooses nobody"
+        hint = "give that agent another name, or leave it out: nobody can always be chosen"
+        yield Fault(path=("io", "hand_off_choices"), message=message, hint=hint)
 
 
 def _signature(io: JsonObject, key: str, parse: Callable[[str], object]) -> Iterator[Fault]:
