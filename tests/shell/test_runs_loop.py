@@ -17,6 +17,7 @@ from atoll_supervisor.loop.run_room import MOST_RUNS, Room
 from atoll_supervisor.loop.runs import Retention, Runs
 from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.webhook import Messenger
 from tests.fakes.fleet import MemoryFleet
 from tests.fakes.roles import plan
 
@@ -53,7 +54,7 @@ class Stumbling(RunStore):
 
 @contextlib.asynccontextmanager
 async def running(store: RunStore, folder: Path) -> AsyncIterator[Runs]:
-    runs = Runs(store, MemoryFleet(folder), "", Retention(30, 1000), lambda: 5.0)
+    runs = Runs(store, MemoryFleet(folder), "", Retention(30, 1000), Messenger(), lambda: 5.0)
     main = asyncio.create_task(runs.main())
     try:
         yield runs

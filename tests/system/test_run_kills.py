@@ -29,13 +29,13 @@ from tests.fakes.strace import STRACE, killing, recording
 
 WHO = ("daemon", "first", "second")
 SAMPLE = 6
-"""Moments that are tried of each process; the soak tries SOAKED."""
-SOAKED = 200
-"""At about a second each."""
+"""Moments that are tried of each process, half of them of the calls of OF_RUNS."""
+SOAKED = 100
+"""In the soak: so many of any call, and all of OF_RUNS."""
 DIES_WITHIN = 0.2
 """Seconds from a signal to the end of a process."""
-OF_RUNS = ("pwrite64", "sendto", "recvfrom", "connect", "write", "writev", "sendmsg", "futex")
-"""What is done for a run, and little else: every other moment is one of these."""
+OF_RUNS = ("pwrite64", "write", "writev", "sendto", "connect", "io_uring_enter", "epoll_ctl")
+"""What is done for a run, and little else: its commits, its questions and its answers."""
 
 
 class Moment(NamedTuple):
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
 def test_a_run_is_whole_wherever_its_daemon_or_its_agent_is_killed(
     tmp_path: Path, who: str
 ) -> None:
-    assert sweep(tmp_path, who, SAMPLE) > 0, "nobody was killed"
+    assert sweep(tmp_path, who, soaking=False) > 0, "nobody was killed"
 
 
 @STRACE
@@ -69,16 +69,16 @@ def test_a_run_is_whole_wherever_its_daemon_or_its_agent_is_killed(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("who", WHO)
 def test_a_run_is_whole_at_many_more_moments(tmp_path: Path, who: str) -> None:
-    assert sweep(tmp_path, who, SOAKED) > SOAKED // 2
+    assert sweep(tmp_path, who, soaking=True) > SOAKED
 
 
-def sweep(folder: Path, who: str, size: int) -> int:
-    """Kill at so many moments, each in a run of its own; how many of them came."""
+def sweep(folder: Path, who: str, *, soaking: bool) -> int:
+    """Kill at moments that are drawn, each in a run of its own; how many of them came."""
     seed = int(os.environ.get("ATOLL_SEED", random.randrange(1 << 32)))
     trace = folder / "strace"
     kills = 0
     with chain(folder) as (daemon, outside), running(daemon):
-        moments = drawn(random.Random(seed), made(daemon, outside, who, trace), size)
+        moments = drawn(random.Random(seed), made(daemon, outside, who, trace), soaking)
         for moment in moments:
             try:
                 kills += survived(daemon, outside, who, moment, trace)
@@ -101,18 +101,18 @@ def made(daemon: Daemon, outside: Outside, who: str, trace: Path) -> dict[str, i
     return calls.counts()
 
 
-def drawn(chance: random.Random, calls: dict[str, int], size: int) -> list[Moment]:
-    """Moments to kill at, every other one in a call that does something for the run."""
+def drawn(chance: random.Random, calls: dict[str, int], soaking: bool) -> list[Moment]:
+    """Moments to kill at, with what the run of each is asked to be."""
     every = [(call, nth + 1) for call, most in calls.items() for nth in range(most)]
-    telling = [one for one in every if one[0] in OF_RUNS]
+    of_runs = [one for one in every if one[0] in OF_RUNS]
+    half = SAMPLE // 2
+    chosen = of_runs if soaking else chance.choices(of_runs, k=half)
+    chosen = [*chosen, *chance.choices(every, k=SOAKED if soaking else half)]
+    chance.shuffle(chosen)
+    policies = ("continue", "continue", "fail")
     return [
-        Moment(
-            f"mark-{number}",
-            *chance.choice(telling if number % 2 else every),
-            chance.choice(("continue", "continue", "fail")),
-            chance.random() < 0.5,
-        )
-        for number in range(1, size + 1)
+        Moment(f"mark-{number}", call, nth, chance.choice(policies), chance.random() < 0.5)
+        for number, (call, nth) in enumerate(chosen, 1)
     ]
 
 

@@ -30,6 +30,7 @@ from atoll_supervisor.loop.run_room import Room
 from atoll_supervisor.loop.run_work import RETRY, Work
 from atoll_supervisor.ports import Fleet
 from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.webhook import Messenger
 
 AT_ONCE = 256
 """Runs that are under way at once."""
@@ -69,6 +70,7 @@ class Runs:
         fleet: Fleet,
         token: str,
         retention: Retention,
+        messenger: Messenger,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -76,7 +78,7 @@ class Runs:
         self._epoch = epoch
         self._retention = retention
         self._asker = Asker(fleet, token, epoch)
-        self._hooks = Hooks(store)
+        self._hooks = Hooks(store, messenger)
         self._live: dict[str, Work] = {}
         self._room = Room()
         self._tasks: set[asyncio.Task[None]] = set()
