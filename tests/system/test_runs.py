@@ -25,13 +25,15 @@ KILLS = 4
 
 
 @pytest.mark.parametrize("policy", ["continue", "fail"])
+@pytest.mark.parametrize("victim", ["second", "keeper"])
 def test_a_run_whose_agent_is_killed_goes_on_or_fails_as_it_was_told(
-    tmp_path: Path, policy: str
+    tmp_path: Path, victim: str, policy: str
 ) -> None:
+    """With the keeper die all agents."""
     with running(workflow(tmp_path)) as daemon:
         run_id = start(daemon, "first", "flock", on_interrupt=policy)["run_id"]
         eventually(lambda: noted(daemon)["second"] == 1)
-        os.kill(daemon.units()["second"], signal.SIGKILL)
+        os.kill(daemon.keeper if victim == "keeper" else daemon.units()["second"], signal.SIGKILL)
         told = ended(daemon, run_id)
         assert "interrupted" in [one["type"] for one in events(daemon, run_id)]
         if policy == "continue":
