@@ -54,8 +54,10 @@ _LISTS = {
 """By whether a status and an agent are asked for."""
 _OLD = """
 select seq, id, batch from run where ended is not null and (ended < ? or seq <= coalesce(
-    (select seq from run order by seq desc limit 1 offset ?), 0)) order by seq limit ?
+    (select seq from run order by seq desc limit 1 offset ?), 0))
+    and seq not in (select seq from run_webhook) order by seq limit ?
 """
+"""Not those whose end is still to be told."""
 _ANY_OF = "select 1 from run where batch <> '' and batch = ? limit 1"
 _NEWEST = 2**62
 
