@@ -260,6 +260,15 @@ def test_a_run_in_the_background_goes_on_and_is_cancelled(fleet: Daemon) -> None
     eventually(lambda: fleet.row("slow")["in_flight"] == 0, why="the agent works on")
 
 
+def test_a_client_that_hangs_up_does_not_end_its_run(fleet: Daemon) -> None:
+    body = {"agent_name": "Slow", "inputs": {"query": "hi"}}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{fleet.url}/run/agent", json=body, timeout=0.5, verify=PLAIN)
+    (row,) = fleet.get("/run?agent=slow&status=running").json()["runs"]
+    assert fleet.get(f"/run/{row['run_id']}").json()["status"] == "running"
+    assert fleet.post(f"/run/{row['run_id']}/cancel").json()["status"] == "cancelled"
+
+
 def test_a_cancel_of_a_run_that_has_ended_leaves_it(fleet: Daemon) -> None:
     told = run(fleet, "worker")
     assert fleet.post(f"/run/{told['run_id']}/cancel").json() == told

@@ -65,6 +65,29 @@ def test_a_run_whose_daemon_is_killed_goes_on_from_its_last_finished_step_or_fai
             assert noted(daemon)["second"] == 1, "it was asked again"
 
 
+def test_a_follower_misses_nothing_and_hears_nothing_twice_through_a_kill(tmp_path: Path) -> None:
+    """It comes back with the id of the last event that it has, as a browser does by itself."""
+    ids: list[int] = []
+
+    def follow(run_id: str) -> None:
+        headers = {"Last-Event-ID": str(ids[-1])} if ids else {}
+        url = f"{daemon.url}/run/{run_id}/events"
+        with httpx.stream("GET", url, headers=headers, timeout=LIMIT, verify=PLAIN) as answer:
+            told = (line.partition("id: ") for line in answer.iter_lines())
+            ids.extend(int(number) for head, word, number in told if word and not head)
+
+    with running(workflow(tmp_path)) as daemon, ThreadPoolExecutor(1) as pool:
+        run_id = start(daemon, "first", "flock")["run_id"]
+        following = pool.submit(follow, run_id)
+        eventually(lambda: noted(daemon)["second"] == 1)
+        daemon.stop(signal.SIGKILL)
+        assert isinstance(following.exception(LIMIT), httpx.TransportError)
+        daemon.start(settled=False)
+        follow(run_id)
+        assert ids == [one["id"] for one in events(daemon, run_id)] == list(range(1, len(ids) + 1))
+        assert ended(daemon, run_id)["status"] == "completed"
+
+
 @pytest.mark.parametrize("way", ["stop", "upgrade"])
 def test_a_run_outlives_a_daemon_that_is_stopped_or_replaced(tmp_path: Path, way: str) -> None:
     with running(workflow(tmp_path)) as daemon:
