@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from atoll.errors import AtollError, ClientError
+from atoll_supervisor.core.services.job_spec import JobSpec, options_of
 from atoll_supervisor.core.services.slurm_job import Job, job_of_completion, jobs_of
 
 LIMIT = 20.0
@@ -32,17 +33,15 @@ class SlurmDown(AtollError):
 
 
 class Slurm:
-    """One cluster as this machine's commands reach it."""
+    """One cluster as this machine's commands reach it: `ports.Cluster`."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = {name: environ[name] for name in PASSED_ON if name in environ}
 
-    async def submit(
-        self, options: Sequence[str], script: Path, environment: Mapping[str, str]
-    ) -> str:
+    async def submit(self, spec: JobSpec, script: Path, environment: Mapping[str, str]) -> str:
         """Submit a file; the job's id. Raises ClientError when it can never run, SlurmDown."""
         await self._ping("sbatch")
-        words = ("sbatch", "--parsable", "--export=ALL", *options, str(script))
+        words = ("sbatch", "--parsable", "--export=ALL", *options_of(spec), str(script))
         code, out, err = await self._run(words, {**environment, **self.environ})
         if code != 0:
             said = " ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())

@@ -1,4 +1,4 @@
-"""What is given to sbatch: the options of a job, and the script that becomes the server.
+"""A service as a job: what it asks of the cluster, and the script that becomes the server.
 
 The script finds the node's own address and a free port there, writes them where
 the daemon reads them, and then *is* the server (`exec`), so that SLURM's SIGTERM
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from math import ceil
 
 from atoll_supervisor.core.services.amounts import MIB
+from atoll_supervisor.core.services.job_spec import JobSpec
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import SCHEME
 
@@ -36,25 +37,23 @@ exec "${words[@]}"
 """
 
 
-def options_of(record: Record, log: str, folder: str) -> list[str]:
-    """The options of sbatch; memory is the job's whole, never per CPU (MX2)."""
+def spec_of(record: Record, log: str, folder: str) -> JobSpec:
+    """What is asked of the cluster for a service; `log` and `folder` are absolute paths."""
     order, resources = record.order, record.order.resources
-    asked = {
-        "--job-name": record.name,
-        "--comment": f"{SCHEME}:{record.uuid}",
-        "--output": log.replace("%", "%%"),
-        "--chdir": folder,
-        "--open-mode": "append",
-        "--nodes": str(resources.nodes),
-        "--cpus-per-task": str(ceil(resources.cpu)) if resources.cpu else "",
-        "--mem": f"{ceil(resources.memory / MIB)}M" if resources.memory else "",
-        "--gres": f"gpu:{resources.gpu}" if resources.gpu else "",
-        "--time": str(resources.time_limit) if resources.time_limit else "",
-        "--partition": order.partition,
-        "--account": order.account,
-        "--qos": order.qos,
-    }
-    return [f"{name}={value}" for name, value in asked.items() if value]
+    return JobSpec(
+        name=record.name,
+        comment=f"{SCHEME}:{record.uuid}",
+        output=log,
+        folder=folder,
+        nodes=resources.nodes,
+        cpus=ceil(resources.cpu),
+        memory=ceil(resources.memory / MIB),
+        gpus=resources.gpu,
+        time_limit=resources.time_limit,
+        partition=order.partition,
+        account=order.account,
+        qos=order.qos,
+    )
 
 
 def script_of(record: Record, ours: Mapping[str, str], folder: str) -> str:

@@ -18,17 +18,17 @@ from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
     environment_of,
-    options_of,
     script_of,
+    spec_of,
 )
 from atoll_supervisor.core.services.evidence import Ended, Up
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_of
-from atoll_supervisor.ports import SeesServices
+from atoll_supervisor.ports import Cluster, SeesServices
 from atoll_supervisor.shell.probe import Prober
 from atoll_supervisor.shell.services.written import remove_written
-from atoll_supervisor.shell.slurm import Slurm, SlurmDown
+from atoll_supervisor.shell.slurm import SlurmDown
 
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
@@ -47,7 +47,7 @@ class SlurmEngine:
 
     def __init__(
         self,
-        slurm: Slurm,
+        slurm: Cluster,
         places: Places,
         records: Callable[[], Iterable[Record]],
         saw: SeesServices,
@@ -71,7 +71,7 @@ class SlurmEngine:
         self._submitted = asyncio.Event()
 
     async def submit(self, record: Record) -> Record:
-        """Give it to sbatch."""
+        """Give it to the cluster."""
         folder = await asyncio.to_thread(private_directory, self._folder / record.id)
         ours = {
             "python": self._python,
@@ -84,7 +84,7 @@ class SlurmEngine:
         self._submitting.add(record.id)
         try:
             job_id = await self._slurm.submit(
-                options_of(record, str(self._log(record)), str(folder)),
+                spec_of(record, str(self._log(record)), str(folder)),
                 script,
                 environment_of(record, ours),
             )
