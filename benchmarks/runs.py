@@ -45,7 +45,8 @@ LIMIT = 300.0
 
 RUN = b'{"agent_name": "agent0", "inputs": {"query": "hi"}}'
 CHAT_WHOLE = CHAT[:-1] + b', "stream": false}'
-PIECES = ("a", "b1", "str", "int", "list", "dict", "Literal", "Optional", "None", "-1", "->", "é", "\0")
+TYPES = ("str", "int", "list", "dict", "Literal", "Optional")
+PIECES = (*TYPES, "a", "b1", "None", "-1", "->", "é", "\0")
 MARKS = tuple("[](){},:|?'\" \n")
 
 

@@ -112,6 +112,25 @@ def test_a_malformed_request_is_400_and_leaves_no_run(
     assert len(fleet.get("/run?limit=10000").json()["runs"]) == before
 
 
+@pytest.mark.parametrize("path", ["/run/agent", "/run/batch"])
+def test_whatever_the_depth_of_inputs_it_is_a_run_or_400(fleet: Daemon, path: str) -> None:
+    """Reading and writing have limits that are not the same: neither is met by accident."""
+    before = len(fleet.get("/run?limit=10000").json()["runs"])
+    field = "batch_inputs" if "batch" in path else "inputs"
+    taken = 0
+    for depth in range(950, 1001):
+        inputs: str = '{"a": ' + "[" * depth + "]" * depth + "}"
+        inputs = f"[{inputs}]" if "batch" in path else inputs
+        body = f'{{"agent_name": "free", "async_run": true, "{field}": {inputs}}}'
+        headers = {"Content-Type": "application/json"}
+        answer = httpx.post(fleet.url + path, content=body, headers=headers, verify=PLAIN)
+        assert answer.status_code in (200, 400), (depth, answer.text)
+        taken += answer.status_code == 200
+    assert len(fleet.get("/run?limit=10000").json()["runs"]) == before + taken
+    eventually(lambda: not fleet.get("/run?agent=free&status=running").json()["runs"])
+    eventually(lambda: not fleet.get("/run?agent=free&status=starting").json()["runs"])
+
+
 def test_a_body_that_is_not_declared_json_is_415(fleet: Daemon) -> None:
     url = fleet.url + "/run/agent"
     answer = httpx.post(url, data={"agent_name": "worker"}, verify=PLAIN)

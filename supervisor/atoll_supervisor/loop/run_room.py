@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from atoll.errors import Busy
+from atoll.errors import Busy, ClientError
 from atoll_supervisor.core.runs.records import Plan
 
 MOST_RUNS = 20_000
@@ -23,7 +23,7 @@ class Room:
         self._bytes = 0
 
     def take(self, plans: Sequence[Plan]) -> None:
-        """Make room for all of these, or raise Busy."""
+        """Make room for all of these, or raise Busy; ClientError for inputs too deep to be kept."""
         if len(self._sizes) + len(plans) > self._most_runs:
             raise Busy(f"{len(self._sizes)} runs are under way or wait; ask again later")
         sizes = _sizes(plans)
@@ -46,4 +46,8 @@ class Room:
 
 
 def _sizes(plans: Sequence[Plan]) -> dict[str, int]:
-    return {plan.run_id: len(_encode(plan.inputs)) for plan in plans}
+    """Bytes of the inputs; raises ClientError for those that could be read but not be written."""
+    try:
+        return {plan.run_id: len(_encode(plan.inputs)) for plan in plans}
+    except RecursionError:
+        raise ClientError("the inputs are nested too deeply") from None

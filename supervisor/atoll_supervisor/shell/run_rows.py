@@ -219,7 +219,7 @@ def _runs(db: sqlite3.Connection, found: Sequence[tuple[int, bytes, bytes]]) -> 
     """All that can be read: one run that a failing disk has spoilt does not hold up the others."""
     runs: dict[int, Run] = {}
     for row in found:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, TypeError):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError):
             runs[row[0]] = _run(db, *row)
     return runs
 
