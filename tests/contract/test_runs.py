@@ -118,7 +118,7 @@ def test_whatever_the_depth_of_inputs_it_is_a_run_or_400(fleet: Daemon, path: st
     before = len(fleet.get("/run?limit=10000").json()["runs"])
     field = "batch_inputs" if "batch" in path else "inputs"
     taken = 0
-    for depth in range(950, 1001):
+    for depth in (900, *range(960, 976), 1000):
         inputs: str = '{"a": ' + "[" * depth + "]" * depth + "}"
         inputs = f"[{inputs}]" if "batch" in path else inputs
         body = f'{{"agent_name": "free", "async_run": true, "{field}": {inputs}}}'
