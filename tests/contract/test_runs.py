@@ -520,3 +520,32 @@ def test_the_end_of_a_run_is_told_signed_and_again_until_it_was_heard(fleet: Dae
         assert headers["X-Atoll-Signature"] == f"sha256={digest}"
         assert headers["X-Atoll-Run"] == told["run_id"]
         assert (path, json.loads(body)) == ("/hook", told)
+
+
+def test_a_batch_s_webhook_is_told_of_each_run(fleet: Daemon) -> None:
+    with listening() as ear:
+        body = {
+            "agent_name": "worker",
+            "batch_inputs": [{"query": "x"}, {"wrong": 1}],
+            "webhook": {"url": ear.url},
+        }
+        begun = post(fleet, "/run/batch", body).json()
+        eventually(lambda: len(ear.heard) == 2)
+    told = [json.loads(heard) for _, _, heard in ear.heard]
+    assert {one["run_id"]: one["status"] for one in told} == dict(
+        zip(begun["run_ids"], ("completed", "failed"), strict=True)
+    )
+    assert {one["batch_id"] for one in told} == {begun["batch_id"]}
+
+
+@pytest.mark.parametrize("path", ["/run/agent", "/run/batch"])
+@pytest.mark.parametrize(
+    "webhook", [{"url": "file:///x"}, {"url": "http://h/", "secret": "x" * 1001}]
+)
+def test_a_webhook_that_cannot_be_is_400_for_runs_and_batches(
+    fleet: Daemon, path: str, webhook: dict
+) -> None:
+    body = {"agent_name": "worker", "batch_inputs": [{}], "webhook": webhook}
+    answer = post(fleet, path, body)
+    assert answer.status_code == 400
+    assert "webhook." in answer.json()["detail"]

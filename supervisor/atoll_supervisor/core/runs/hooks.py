@@ -11,6 +11,8 @@ SIGNATURE = "X-Atoll-Signature"
 WAITS = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 """Seconds between the tries; after the last it is given up."""
 MOST_URL = 2000
+MOST_SECRET = 1000
+"""Characters; a batch keeps both with each of its runs."""
 
 
 def signature_of(secret: str, body: bytes) -> str:
@@ -32,6 +34,8 @@ def webhook_fault(webhook: Webhook) -> str:
         return "webhook.url must hold no user name and no password; `secret` signs the request"
     if len(url) > MOST_URL or not url.isprintable() or " " in url:
         return "webhook.url is too long, or holds spaces or control characters"
+    if len(webhook.secret) > MOST_SECRET:
+        return f"webhook.secret has more than {MOST_SECRET} characters"
     return ""
 
 
