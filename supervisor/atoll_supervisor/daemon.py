@@ -186,7 +186,8 @@ class Daemon:
         """First of all: from here on nothing that happens to what runs is missed."""
         self._fleet.adopt(reached.link, reached.states)
         note = self._events.note
-        begin_services(self._services, self._fleet, self._places, os.environ, note)
+        settings, places = self._settings, self._places
+        begin_services(self._services, self._fleet, settings, places, os.environ, note)
         self._keeping.begin(reached)
         found = sum(isinstance(state, Process) for state in reached.states)
         if found:

@@ -20,6 +20,8 @@ LIMIT = 20.0
 """Seconds that a command may take."""
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SLURM_CONF")
 """What SLURM's commands, and by sbatch the jobs, get of the daemon's environment."""
+UNANSWERED = ("Unable to contact slurm controller", "timed out on send/recv")
+"""What sbatch says when slurmctld leaves it without an answer; anything else is a refusal."""
 COMPLETIONS = 4 * 1024 * 1024
 """Bytes at the end of the job completion file that are looked through."""
 
@@ -30,6 +32,10 @@ class SlurmDown(AtollError):
     code = "slurm_down"
     status = 503
     who = "upstream"
+
+
+class SlurmUnsure(SlurmDown):
+    """The answer to a request is lost: whether it was followed is not known."""
 
 
 class Slurm:
@@ -45,6 +51,9 @@ class Slurm:
         code, out, err = await self._run(words, {**environment, **self.environ})
         if code != 0:
             said = " ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())
+            if any(word in said for word in UNANSWERED):
+                kind = SlurmDown if "connect failure" in said else SlurmUnsure
+                raise kind(f"slurmctld does not answer sbatch: {said}")
             raise ClientError(f"the cluster refused the job: {said.strip() or f'exit code {code}'}")
         return out.strip().partition(";")[0]
 
@@ -104,7 +113,7 @@ class Slurm:
             async with asyncio.timeout(LIMIT):
                 out, err = await child.communicate()
         except TimeoutError:
-            raise SlurmDown(f"{words[0]} did not answer within {LIMIT:g} s") from None
+            raise SlurmUnsure(f"{words[0]} did not answer within {LIMIT:g} s") from None
         finally:
             if child.returncode is None:
                 with suppress(ProcessLookupError):
