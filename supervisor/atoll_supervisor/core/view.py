@@ -32,10 +32,12 @@ from atoll_supervisor.core.spec import Card
 class Seen(Struct, frozen=True, kw_only=True):
     """What was observed of a unit's running process; None and "" mean not known.
 
+    `waits` is what keeps a process that starts from being ready, in its own words.
     `model` and `backend` are what the agent really chose. `rss_bytes` is of
     the main process. `limits` tells what enforces each limit asked for.
     """
 
+    waits: str = ""
     model: str = ""
     backend: str = ""
     instance_id: str | None = None
@@ -95,7 +97,7 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         slug=unit.slug,
         status=status_of(unit),
         phase=word_of(unit),
-        reason=reason_of(unit.phase),
+        reason=seen.waits if isinstance(unit.phase, Starting) else reason_of(unit.phase),
         port=port,
         pid=pid_of(unit),
         url=f"http://{authority(host, port)}" if port else None,

@@ -65,6 +65,7 @@ class Rows:
         """What is known of the unit's process of this generation without asking it."""
         state, usage = self._hands.process(slug, generation), self._hands.sampler.snapshot.get(slug)
         return Seen(
+            waits=state.status if state else "",
             instance_id=state.instance or None if state else None,
             in_flight=state.in_flight if state and state.channel else None,
             cpu_percent=usage.cpu_percent if usage else None,

@@ -67,6 +67,14 @@ class Slurm:
         if code != 0 and "Invalid job id" not in err:
             raise SlurmDown(f"scancel failed: {err.strip()[:300]}")
 
+    async def ask_to_end(self, job_id: str, name: str) -> None:
+        """Send SIGTERM to what the job's script has become, which ends when it has finished."""
+        await self._ping("scancel")
+        asked = ("scancel", "--signal=TERM", "--batch", f"--name={name}", job_id)
+        code, _, err = await self._run(asked)
+        if code != 0 and "Invalid job id" not in err:
+            raise SlurmDown(f"scancel failed: {err.strip()[:300]}")
+
     async def completed(self, name: str) -> Job | None:
         """How a job of this name ended, by the cluster's completion file; None without one."""
         code, out, _ = await self._run(("scontrol", "show", "config"))

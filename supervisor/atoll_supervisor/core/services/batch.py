@@ -6,10 +6,12 @@ reaches it.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 
-from atoll_supervisor.core.services.amounts import MIB
+from msgspec import Struct
+
+from atoll_supervisor.core.services.amounts import MIB, Resources
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import SCHEME
 
@@ -36,12 +38,33 @@ exec "${words[@]}"
 """
 
 
+class Queue(Struct, frozen=True, kw_only=True):
+    """Where a job waits, and who pays for it; "" leaves it to the cluster."""
+
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+
+
+class Mark(Struct, frozen=True):
+    """What a job is known by: its name, and our uuid in its comment."""
+
+    name: str
+    uuid: str
+
+
 def options_of(record: Record, log: str, folder: str) -> list[str]:
+    """The options of sbatch for a service."""
+    order = record.order
+    queue = Queue(partition=order.partition, account=order.account, qos=order.qos)
+    return job_options(Mark(record.name, record.uuid), order.resources, queue, log, folder)
+
+
+def job_options(mark: Mark, resources: Resources, queue: Queue, log: str, folder: str) -> list[str]:
     """The options of sbatch; memory is the job's whole, never per CPU (MX2)."""
-    order, resources = record.order, record.order.resources
     asked = {
-        "--job-name": record.name,
-        "--comment": f"{SCHEME}:{record.uuid}",
+        "--job-name": mark.name,
+        "--comment": f"{SCHEME}:{mark.uuid}",
         "--output": log.replace("%", "%%"),
         "--chdir": folder,
         "--open-mode": "append",
@@ -50,9 +73,9 @@ def options_of(record: Record, log: str, folder: str) -> list[str]:
         "--mem": f"{ceil(resources.memory / MIB)}M" if resources.memory else "",
         "--gres": f"gpu:{resources.gpu}" if resources.gpu else "",
         "--time": str(resources.time_limit) if resources.time_limit else "",
-        "--partition": order.partition,
-        "--account": order.account,
-        "--qos": order.qos,
+        "--partition": queue.partition,
+        "--account": queue.account,
+        "--qos": queue.qos,
     }
     return [f"{name}={value}" for name, value in asked.items() if value]
 
@@ -60,19 +83,26 @@ def options_of(record: Record, log: str, folder: str) -> list[str]:
 def script_of(record: Record, ours: Mapping[str, str], folder: str) -> str:
     """The batch script. `ours` are the places of the command but for host and port."""
     places = {**ours, "host": HOST_WORD, "port": PORT_WORD}
-    words = " ".join(shlex.quote(word) for word in record.order.argv(places))
+    words = record.order.argv(places)
     moved = [
         f'export {name}="${{{name}//{HOST_WORD}/$host}}" && '
         f'export {name}="${{{name}//{PORT_WORD}/$port}}"'
         for name, value in record.order.environment.items()
         if "{host}" in value or "{port}" in value
     ]
+    return script_becoming(words, f"{folder}/{ENDPOINT}", "\n".join(moved))
+
+
+def script_becoming(words: Iterable[str], endpoint: str, exports: str = "") -> str:
+    """A script that tells its address in the file `endpoint` and becomes the server of `words`."""
     parts = {
         "@FIRST@": str(FIRST_PORT),
         "@COUNT@": str(PORTS),
-        "@FILE@": shlex.quote(f"{folder}/{ENDPOINT}"),
-        "@EXPORTS@": "\n".join(moved),
-        "@WORDS@": words,  # last: what a person wrote is not looked through for more
+        "@FILE@": shlex.quote(endpoint),
+        "@EXPORTS@": exports,
+        "@WORDS@": " ".join(
+            map(shlex.quote, words)
+        ),  # last: what a person wrote is not looked through for more
     }
     script = _SCRIPT
     for place, text in parts.items():
