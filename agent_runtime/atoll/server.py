@@ -118,7 +118,9 @@ def _new_loop() -> uvloop.Loop:
 
 async def _serve(start: _Start) -> None:
     places = places_of(start.environ, os.getuid())
-    agent = await open_agent(start.loaded, places, start.environ, _say, start.key)
+    agent = await open_agent(
+        start.loaded, places, start.environ, _say, start.key, elsewhere=start.front is not None
+    )
     try:
         await _until_told(agent, start)
         with suppress(KeeperGone):
