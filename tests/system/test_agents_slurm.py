@@ -75,7 +75,7 @@ def place(daemon: Daemon, slug: str) -> tuple[str, int]:
 
 
 def messages(text: str = "hi", **more: object) -> dict[str, object]:
-    return {"model": "x", "messages": [{"role": "user", "content": text}], **more}
+    return {"model": "llama2", "messages": [{"role": "user", "content": text}], **more}
 
 
 @pytest.fixture(scope="module")

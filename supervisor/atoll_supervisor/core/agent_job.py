@@ -22,6 +22,8 @@ from atoll_supervisor.core.services.slurm_job import LOST, WAITING, Job, Seen, e
 
 ENDPOINT, OUTPUT, SCRIPT = "endpoint", "output.log", "job.sh"
 """Files in the folder of a job."""
+IN_QUEUE = "waits in the queue"
+"""What the reason of an agent says whose job has no resources yet."""
 SILENCE = 15.0
 """Seconds without a pulse after which a job that served is lost: longer than a network stumbles."""
 MISSES = 3
@@ -134,7 +136,7 @@ def waiting_for(job: Job) -> str:
     if job.state not in WAITING:
         return ""
     reason = "" if job.reason in ("", "None") else f": {job.reason}"
-    return f"job {job.job_id} waits in the queue ({job.state}{reason})"
+    return f"job {job.job_id} {IN_QUEUE} ({job.state}{reason})"
 
 
 def end_of(job: Job | None, job_id: str, output: str) -> End:
