@@ -1,13 +1,15 @@
 """Carries connections from the agent's own socket to its job, byte by byte, both ways.
 
-Nothing is read of what is carried, and nothing has a time limit here: whoever
-does not read slows the other side down, the end of one side's words is told to
-the other, and a connection that breaks breaks at both ends.
+Nothing is read of what is carried, and no time is limited but that of a client whose
+job has ended the connection: whoever does not read slows the other side down, the
+end of one side's words is told to the other, and what breaks breaks at both ends.
 """
 
 import asyncio
 import socket
+import struct
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from atoll.adapters.listening import BACKLOG
@@ -15,6 +17,13 @@ from atoll.wire.relay import greeting_of
 
 AGAIN = 0.1
 """Seconds between two tries to reach a job that may just be ending: then its relay ends too."""
+
+
+LINGER = 10.0
+"""Seconds that a client may send on when its job has nothing more to say; a server of ours
+takes no longer to close for good."""
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER, socket(7): closing then is a reset, which nobody takes for a whole answer."""
 
 
 class Bridge:
@@ -25,6 +34,7 @@ class Bridge:
         self._place = place
         self._greeting = greeting_of(key)
         self._server: asyncio.Server | None = None
+        self._clients: set[Client] = set()
 
     async def open(self) -> None:
         """Take connections from now on."""
@@ -36,8 +46,14 @@ class Bridge:
         if self._server is not None:
             self._server.close()
 
+    def drop(self) -> None:
+        """Break those off, too."""
+        self.close()
+        for client in tuple(self._clients):
+            client.leave(broken=True)
+
     def _client(self) -> "Client":
-        return Client(self._place, self._greeting)
+        return Client(self._place, self._greeting, self._clients)
 
 
 class Side(asyncio.Protocol):
@@ -97,6 +113,8 @@ class Side(asyncio.Protocol):
         """The other is gone: say what is still to be said, but for a connection that broke."""
         if (transport := self._living()) is not None:
             if broken:
+                sock = transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 transport.abort()
             else:
                 transport.close()
@@ -117,8 +135,9 @@ class Side(asyncio.Protocol):
 class Client(Side):
     """A client's end. One piece is read of it, and no more, before its job is reached."""
 
-    def __init__(self, place: tuple[str, int], greeting: bytes) -> None:
+    def __init__(self, place: tuple[str, int], greeting: bytes, everybody: "set[Client]") -> None:
         super().__init__()
+        self._everybody = everybody
         self._place = place
         self._greeting = greeting
         self._reaching: asyncio.Task[None] | None = None
@@ -127,6 +146,7 @@ class Client(Side):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """From asyncio."""
         super().connection_made(transport)
+        self._everybody.add(self)
         self._reaching = asyncio.get_running_loop().create_task(self._reach())
 
     def data_received(self, data: bytes) -> None:
@@ -139,9 +159,15 @@ class Client(Side):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """From asyncio."""
+        self._everybody.discard(self)
         if self._reaching is not None:
             self._reaching.cancel()
         super().connection_lost(exc)
+
+    def finish(self) -> None:
+        """Its job has nothing more to say."""
+        super().finish()
+        asyncio.get_running_loop().call_later(LINGER, partial(self.leave, broken=False))
 
     async def _reach(self) -> None:
         loop, other = asyncio.get_running_loop(), Side()

@@ -248,3 +248,5 @@ class Relay:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._close()
+        if self._bridge is not None:
+            self._bridge.drop()
