@@ -79,8 +79,8 @@ def run_agent(
         front = front_of(environ)
         sock = inherited(environ, os.getpid())
         loaded = load_manifest(path, environ) if path else _assistant()
-        if front is None:
-            _check_reach(sock.getsockname()[0] if sock else host, environ)
+        reached = sock.getsockname()[0] if sock else host
+        _check_reach(front.host if front else reached, environ)
         start = _Start(loaded, sock or bind(host, port), channel, environ, routes, key, front)
         uvloop.run(_serve(start), loop_factory=_new_loop)
     except KeyboardInterrupt:

@@ -148,6 +148,13 @@ async def test_a_job_that_breaks_off_breaks_the_clients_connection_off() -> None
             await reader.read(-1)
 
 
+async def talk_on(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
 async def test_a_client_that_stays_after_its_jobs_end_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -158,10 +165,7 @@ async def test_a_client_that_stays_after_its_jobs_end_is_closed(
     async with bridged(ends) as (_, port), client(port) as (reader, writer):
         assert await reader.read(-1) == b"all"
         with pytest.raises(ConnectionError):
-            while True:
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0.01)
+            await talk_on(writer)
 
 
 async def test_a_client_that_does_not_read_slows_the_job_down() -> None:
@@ -197,12 +201,15 @@ async def test_a_connection_waits_for_a_job_that_cannot_be_reached_yet() -> None
 
 
 async def test_a_closed_bridge_keeps_the_connections_it_has() -> None:
-    async with serving(Job()) as place, bridging(place) as (bridge, port):
-        async with client(port) as (reader, writer):
-            writer.write(b"1")
-            await reader.readexactly(1)
-            bridge.close()
-            writer.write(b"2")
-            assert await reader.readexactly(1) == b"2"
-            with socket.create_connection(("127.0.0.1", port)):
-                pass  # the next relay's: it waits in the queue of the socket and is not refused
+    async with (
+        serving(Job()) as place,
+        bridging(place) as (bridge, port),
+        client(port) as (reader, writer),
+    ):
+        writer.write(b"1")
+        await reader.readexactly(1)
+        bridge.close()
+        writer.write(b"2")
+        assert await reader.readexactly(1) == b"2"
+        with socket.create_connection(("127.0.0.1", port)):
+            pass  # the next relay's: it waits in the queue of the socket and is not refused

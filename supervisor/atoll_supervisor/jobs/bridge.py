@@ -19,6 +19,8 @@ AGAIN = 0.1
 """Seconds between two tries to reach a job that may just be ending: then its relay ends too."""
 
 
+LAST_WORDS = 2.0
+"""Seconds that clients get to read what a job said before it ended."""
 LINGER = 10.0
 """Seconds that a client may send on when its job has nothing more to say; a server of ours
 takes no longer to close for good."""
@@ -46,8 +48,17 @@ class Bridge:
         if self._server is not None:
             self._server.close()
 
+    async def end(self) -> None:
+        """The job is gone: let its last words arrive, then break off what is still there."""
+        self.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                while self._clients:  # noqa: ASYNC110  once in a process's life
+                    await asyncio.sleep(AGAIN)
+        self.drop()
+
     def drop(self) -> None:
-        """Break those off, too."""
+        """Break every connection off."""
         self.close()
         for client in tuple(self._clients):
             client.leave(broken=True)

@@ -59,7 +59,7 @@ class Jobs:
     async def submit(self, environ: Mapping[str, str], front: Mapping[str, str]) -> Claim:
         """A new job; raises ClientError when the cluster can never run it."""
         uuid, key = str(uuid4()), secrets.token_urlsafe(32)
-        name = f"atoll-{self._order.slug}-{uuid[:8]}"
+        name = f"{self._order.slug}-{uuid[:8]}"
         record = JobRecord(uuid=uuid, name=name, checksum=self._order.checksum, key=key)
         claim = claim_new(self._root, record)
         folder = str(claim.folder)

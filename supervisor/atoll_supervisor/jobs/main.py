@@ -16,7 +16,7 @@ from atoll.http.sockets import inherited
 from atoll_supervisor.core.agent_job import End, JobOrder, decoded
 from atoll_supervisor.jobs.relay import Relay
 
-USAGE = 2
+FAILED, USAGE = 1, 2
 
 
 def main(args: Sequence[str]) -> int:
@@ -28,7 +28,10 @@ def main(args: Sequence[str]) -> int:
         return _told(End(USAGE, f"a relay is started by the keeper alone: {error}"))
     if sock is None:
         return _told(End(USAGE, "a relay is started by the keeper alone, with a socket"))
-    return _told(uvloop.run(_run(order, sock, channel)))
+    try:
+        return _told(uvloop.run(_run(order, sock, channel)))
+    except OSError as error:
+        return _told(End(FAILED, f"the job cannot be looked after: {error}"))
 
 
 async def _run(order: JobOrder, sock: socket.socket, channel: Channel) -> End:

@@ -60,6 +60,7 @@ class Relay:
         self._status = ""
         self._lost = ""
         self._left_at: float | None = None
+        self._ran_at = 0.0
         self._cancelled = False
 
     async def run(self) -> End:
@@ -108,7 +109,7 @@ class Relay:
             looked = await self._look(claim)
             if isinstance(looked, Job):
                 misses = 0
-                self._see(looked)
+                self._see(looked, claim)
             misses += looked is None
             if misses >= MISSES or (isinstance(looked, Job) and looked.is_over):
                 return await self._ended(claim, looked if isinstance(looked, Job) else None)
@@ -125,13 +126,26 @@ class Relay:
         except SlurmDown as error:
             return error
 
-    def _see(self, job: Job) -> None:
+    def _see(self, job: Job, claim: Claim) -> None:
         """Tell why it is not ready yet; one that served and waits again serves nobody."""
         waits = waiting_for(job)
         if self._bridge is not None:
             self._lost = self._lost or (waits and f"{waits} again")
+        elif waits:
+            self._tell(waits)
         elif not job.is_over:
-            self._tell(waits or f"job {job.job_id} runs on {job.node} and does not answer yet")
+            self._tell(f"job {job.job_id} runs on {job.node} and does not answer yet")
+            self._expect_address(job, claim)
+
+    def _expect_address(self, job: Job, claim: Claim) -> None:
+        """A job that runs writes where, unless its node has another disk than this machine."""
+        now = time.monotonic()
+        self._ran_at = self._ran_at or now
+        if self._attendant is None and now - self._ran_at > self._order.start_timeout:
+            self._lost = (
+                f"start-timeout: job {job.job_id} runs on {job.node} and has not told its address:"
+                f" is {claim.folder} on a file system that the nodes share?"
+            )
 
     def _attend(self, claim: Claim) -> None:
         """Begin to ask its agent, as soon as it has told where it is."""
@@ -140,10 +154,13 @@ class Relay:
             self._begin(self._serve(claim, place, self._attendant))
 
     async def _serve(self, claim: Claim, place: tuple[str, int], attendant: Attendant) -> None:
-        why = await attendant.until_ready(self._order.start_timeout)
-        if not why:
-            await self._ready(claim, place, attendant)
-            why = await attendant.until_lost()
+        try:
+            why = await attendant.until_ready(self._order.start_timeout)
+            if not why:
+                await self._ready(claim, place, attendant)
+                why = await attendant.until_lost()
+        except OSError as error:
+            why = str(error)
         self._lost = f"job {claim.record.job_id}: {why}"
         self._wake.set()
 
@@ -249,4 +266,4 @@ class Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._close()
         if self._bridge is not None:
-            self._bridge.drop()
+            await self._bridge.end()

@@ -9,7 +9,7 @@ from atoll.adapters.choose import Choice
 from atoll.adapters.local import host_socket
 from atoll.config.llm_defaults import LlmDefaults
 from atoll.config.load import Loaded
-from atoll.config.manifest import Deployment, Io, Manifest, Resources
+from atoll.config.manifest import Io, Manifest, Resources
 from atoll.config.names import slug_of
 from atoll.config.places import Places
 from atoll.config.sizes import bytes_of
@@ -61,7 +61,7 @@ class Drafts:
             config_path=str(loaded.path),
             fixed_port=manifest.deployment.port,
             depends_on=tuple(host.spec.slug for host in hosts),
-            policy=policy_of(manifest.deployment),
+            policy=policy_of(manifest),
             card=_card(manifest, choice),
         )
         return Blueprint(
@@ -103,17 +103,23 @@ class Drafts:
         return self._shared[wanted]
 
 
-def policy_of(deployment: Deployment) -> Policy:
-    """The restart policy that a manifest asks for."""
+def policy_of(manifest: Manifest) -> Policy:
+    """The restart policy that a manifest asks for.
+
+    The only GPU of a cluster cannot be had by the new job while the old one has it.
+    """
+    deployment = manifest.deployment
+    is_job = deployment.engine == "slurm"
     return Policy(
         restart=deployment.restart,
         max_restarts=deployment.max_restarts,
         restart_window=deployment.restart_window,
         restart_delay=deployment.restart_delay,
-        start_timeout=ANY_TIME if deployment.engine == "slurm" else deployment.start_timeout,
+        start_timeout=ANY_TIME if is_job else deployment.start_timeout,
         stop_timeout=deployment.stop_timeout,
         probe_interval=deployment.health_check_interval,
         idle_timeout=deployment.idle_timeout,
+        overlap=not (is_job and manifest.slurm.gpu),
     )
 
 
