@@ -275,6 +275,29 @@ def test_a_restart_refuses_and_drops_nobody(daemon: JobDaemon, slurm: Cluster) -
         assert mine(slurm, daemon, "alpha") != [job]
 
 
+def test_a_stream_that_is_open_outlives_the_restart_and_the_stop(
+    daemon: JobDaemon, slurm: Cluster
+) -> None:
+    """The old job drains: it finishes what it has while the new one serves."""
+    add_agent(daemon.agents, "Slow", JOB)
+    (daemon.agents / "slow/script.toml").write_text(SLOW)
+    with running(daemon):
+        row = daemon.serving("slow")
+        for what in ("restart", "stop"):
+            with httpx.stream(
+                "POST", f"{row['url']}/api/chat", json=messages(), verify=PLAIN, timeout=20
+            ) as it:
+                lines = it.iter_lines()
+                assert '"a"' in next(lines)
+                asked = threading.Thread(target=daemon.post, args=(f"/api/v1/agents/slow/{what}",))
+                asked.start()
+                rest = list(lines)
+                assert '"f"' in rest[-2]
+                assert '"done":true' in rest[-1]
+                asked.join(30)
+        eventually(lambda: mine(slurm, daemon, "slow") == [])
+
+
 def test_a_job_waits_in_the_queue_as_long_as_it_takes_and_says_why(
     tmp_path: Path, fragile: Cluster
 ) -> None:
