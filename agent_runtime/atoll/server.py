@@ -150,7 +150,7 @@ async def _until_told(agent: Agent, start: _Start) -> None:
         shown = f"[{host}]" if ":" in host else host
         _say(f"{agent.name} serves http://{shown}:{port}")
         reporting = asyncio.create_task(
-            _leave_alone(attended, server) if attended else _report(start.channel, app, server)
+            _leave_with_relay(attended, server) if attended else _report(start.channel, app, server)
         )
         serving.add_done_callback(lambda _: reporting.cancel())
     await serving
@@ -167,10 +167,9 @@ async def _report(channel: Channel, app: Activity, server: HttpServer) -> None:
         server.leave()
 
 
-async def _leave_alone(attended: Attended, server: HttpServer) -> None:
+async def _leave_with_relay(attended: Attended, server: HttpServer) -> None:
     """A job whose relay is gone, and has no successor, must not hold its node for ever."""
-    await attended.abandoned()
-    _say("no relay has asked for this agent any more: it stops")
+    _say(await attended.until_left())
     server.leave()
 
 

@@ -183,7 +183,8 @@ class Daemon:
         """First of all: from here on nothing that happens to what runs is missed."""
         self._fleet.adopt(reached.link, reached.states)
         note = self._events.note
-        begin_services(self._services, self._fleet, self._places, os.environ, note)
+        settings, places = self._settings, self._places
+        begin_services(self._services, self._fleet, settings, places, os.environ, note)
         self._keeping.begin(reached)
         found = sum(isinstance(state, Process) for state in reached.states)
         if found:
@@ -334,6 +335,10 @@ class Daemon:
 
 
 def _for_agents(settings: Settings, places: Places) -> dict[str, str]:
-    """What its agents need to call each other; the key seals calls and manages nothing."""
+    """What its agents need to call each other, and jobs to be submitted.
+
+    The key seals calls and manages nothing.
+    """
     url, key = url_of(settings.host, settings.api_port), ensure_token(places.delegation_key)
-    return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key}
+    rest = {"ATOLL_SLURM_REST": str(settings.slurm_rest)} if settings.slurm_rest else {}
+    return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key, **rest}

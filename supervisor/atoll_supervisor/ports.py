@@ -1,7 +1,7 @@
 """What the daemon's rooms need from each other, as small protocols."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,10 +18,12 @@ from atoll_supervisor.core.runs.records import (
     Wanted,
 )
 from atoll_supervisor.core.services.evidence import Evidence
+from atoll_supervisor.core.services.job_spec import JobSpec
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.record import Record, ServiceGroup, ServiceRow
+from atoll_supervisor.core.services.slurm_job import Job
 from atoll_supervisor.core.services.summary import Listed, ModelList
 
 
@@ -239,6 +241,29 @@ class ServiceEngine(Protocol):
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        ...
+
+
+class Cluster(Protocol):
+    """A SLURM cluster, however it is reached.
+
+    Each method raises SlurmDown when it does not answer, which says nothing of its jobs.
+    """
+
+    async def submit(self, spec: JobSpec, script: Path, environment: Mapping[str, str]) -> str:
+        """Queue a job and give its number; raises ClientError when it can never run."""
+        ...
+
+    async def jobs(self) -> tuple[Job, ...]:
+        """Every job that the cluster remembers, strangers' included."""
+        ...
+
+    async def cancel(self, job_id: str, name: str) -> None:
+        """End the job of this number if it has this name; one that is over is no error."""
+        ...
+
+    async def completed(self, name: str) -> Job | None:
+        """How a job that it has forgotten ended, as far as its completion file tells."""
         ...
 
 

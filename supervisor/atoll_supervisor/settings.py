@@ -32,7 +32,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `keep_runs` and `keep_runs_days` say how many runs that have ended are kept, and for
     how long. `max_agents` None means no limit, `state_dir` None the place that the
-    environment gives (`atoll.config.places`). `origins` tells where each value
+    environment gives (`atoll.config.places`). `slurm_rest` is the unix socket of a
+    slurmrestd that is asked instead of SLURM's commands. `origins` tells where each value
     that is no default came from: `--host`, `ATOLL_HOST`, or a file.
     """
 
@@ -46,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_agents: int | None = None
     keep_runs: int = 100_000
     keep_runs_days: int = 30
+    slurm_rest: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     origins: dict[str, Origin] = {}
@@ -235,7 +237,7 @@ def _names(value: object) -> tuple[str, ...]:
         raise ValueError("an array of strings") from error
 
 
-_PATHS = frozenset({"agents_dir", "recipes_dir", "state_dir"})
+_PATHS = frozenset({"agents_dir", "recipes_dir", "state_dir", "slurm_rest"})
 _READERS: Mapping[str, Callable[[object], object]] = {
     "agents_dir": _text,
     "recipes_dir": _text,
@@ -247,6 +249,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "max_agents": _count,
     "keep_runs": _count,
     "keep_runs_days": _count,
+    "slurm_rest": _text,
     "allowed_hosts": _names,
     "allowed_origins": _names,
 }

@@ -27,6 +27,7 @@ PUBLIC = {
     ("GET", "/api/v1/health"),
     ("GET", "/api/v1/recipes"),
     ("GET", "/api/v1/services"),
+    ("GET", "/api/v1/services/targets"),
     ("GET", "/api/v1/service-groups"),
 }
 WORK = {

@@ -281,6 +281,22 @@ def test_metrics_hold_ours_and_the_servers_own(meluxina: ServiceDaemon, service:
     assert "vllm:num_requests_running 0.0" in text
 
 
+def test_prometheus_finds_every_service_that_runs(meluxina: ServiceDaemon, service: str) -> None:
+    """The source system's route and labels; what is found there is scraped as it says."""
+    slow = meluxina.create(config={"environment": {"VLLM_MODEL": "slow"}})
+    meluxina.until(slow["id"], "starting")
+    answer = meluxina.get("/api/v1/services/targets")
+    assert answer.headers["content-type"].startswith("application/json")
+    found = {row["labels"]["service_id"]: row for row in answer.json()}
+    assert slow["id"] not in found
+    labels = found[service]["labels"]
+    assert (labels["job"], labels["recipe_name"]) == (f"service-{service}", "inference/vllm")
+    (target,) = found[service]["targets"]
+    metrics = httpx.get(f"http://{target}{labels['__metrics_path__']}", verify=PLAIN)
+    assert f'atoll_service_status{{service="{labels["instance"]}"' in metrics.text
+    meluxina.ask("DELETE", f"/api/v1/services/{slow['id']}?purge=true")
+
+
 def test_replicas_are_a_group_whose_members_are_asked_in_turn(meluxina: ServiceDaemon) -> None:
     group = meluxina.create(replicas=2)
     assert group["id"] == group["group_id"]

@@ -17,11 +17,12 @@ from atoll_supervisor.core.agent_job import (
     end_of,
     environment_of,
     order_of,
-    sbatch_options,
     script_of,
+    spec_of,
     waiting_for,
 )
 from atoll_supervisor.core.services.batch import endpoint_of
+from atoll_supervisor.core.services.job_spec import options_of
 from atoll_supervisor.core.services.slurm_job import Job
 
 HEAD = '[agent]\nname = "Alpha"\n[deployment]\nengine = "slurm"\n'
@@ -41,7 +42,7 @@ def order(folder: Path, text: str = FULL) -> JobOrder:
 
 
 def test_what_the_manifest_asks_for_becomes_options_of_sbatch(tmp_path: Path) -> None:
-    assert sbatch_options(order(tmp_path), RECORD, "/jobs/50%") == [
+    assert options_of(spec_of(order(tmp_path), RECORD, "/jobs/50%")) == [
         "--job-name=atoll-alpha-u",
         "--comment=atoll:u-u",
         "--output=/jobs/50%%/output.log",
@@ -60,7 +61,7 @@ def test_what_the_manifest_asks_for_becomes_options_of_sbatch(tmp_path: Path) ->
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster(tmp_path: Path) -> None:
-    options = sbatch_options(order(tmp_path, HEAD), RECORD, "/jobs")
+    options = options_of(spec_of(order(tmp_path, HEAD), RECORD, "/jobs"))
     assert not [one for one in options if one.startswith(("--mem", "--cpus", "--time", "--part"))]
 
 

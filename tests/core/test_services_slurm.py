@@ -11,9 +11,10 @@ from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.batch import (
     endpoint_of,
     environment_of,
-    options_of,
     script_of,
+    spec_of,
 )
+from atoll_supervisor.core.services.job_spec import options_of
 from atoll_supervisor.core.services.machine import step
 from atoll_supervisor.core.services.record import Record, Status
 from atoll_supervisor.core.services.slurm_job import (
@@ -148,14 +149,15 @@ def placed(**resources: object) -> Record:
 
 def test_memory_is_the_jobs_whole_and_never_per_cpu() -> None:
     """MX2."""
-    options = options_of(placed(memory=32 * 1024**3, cpu=8.0, gpu=1, time_limit=60), "a%b", "f")
+    asked = placed(memory=32 * 1024**3, cpu=8.0, gpu=1, time_limit=60)
+    options = options_of(spec_of(asked, "a%b", "f"))
     assert "--mem=32768M" in options
     assert {"--cpus-per-task=8", "--gres=gpu:1", "--time=60", "--output=a%%b"} < set(options)
     assert not [one for one in options if "mem-per-cpu" in one]
 
 
 def test_what_is_not_asked_for_is_left_to_the_cluster() -> None:
-    names = {option.partition("=")[0] for option in options_of(placed(), "l", "f")}
+    names = {option.partition("=")[0] for option in options_of(spec_of(placed(), "l", "f"))}
     assert not names & {"--mem", "--gres", "--time", "--partition", "--account", "--qos"}
 
 

@@ -75,6 +75,7 @@ def test_every_key_can_be_a_variable(machine: Machine) -> None:
         ATOLL_STATE_DIR="~/state",
         ATOLL_AUTH="none",
         ATOLL_MAX_AGENTS="7",
+        ATOLL_SLURM_REST="/run/slurmrestd.socket",
         ATOLL_ALLOWED_HOSTS="a, b",
         ATOLL_ALLOWED_ORIGINS="https://a",
     )
@@ -87,6 +88,7 @@ def test_every_key_can_be_a_variable(machine: Machine) -> None:
         state_dir=machine.home / "state",
         auth="none",
         max_agents=7,
+        slurm_rest=Path("/run/slurmrestd.socket"),
         allowed_hosts=("a", "b"),
         allowed_origins=("https://a",),
         origins=found.origins,

@@ -16,6 +16,7 @@ import pytest
 
 from tests.arch.tree import ROOT
 from tests.fakes.daemon import free_ports
+from tests.fakes.service_daemon import ServiceDaemon
 
 SCRIPT = ROOT / "scripts/slurm-test-cluster"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -23,6 +24,13 @@ wants_slurm = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(which, PROGRAMS)),
     reason="wants the Debian package slurm-wlm, and root",
 )
+
+wants_slurmrestd = pytest.mark.skipif(
+    not which("slurmrestd"), reason="wants the Debian package slurmrestd"
+)
+TRANSPORTS = ("commands", pytest.param("rest", marks=wants_slurmrestd))
+"""The two ways to a cluster, for tests of what must hold by either."""
+SMALL = {"cpu": 1, "memory": "300M"}
 
 
 class Cluster:
@@ -32,6 +40,7 @@ class Cluster:
         self.folder = folder
         self.port = port
         self.conf = str(folder / "slurm.conf")
+        self.socket = folder / "run/rest.sock"
 
     def script(self, what: str) -> None:
         words = [str(SCRIPT), what, str(self.folder), "2", str(self.port)]
@@ -65,6 +74,20 @@ class Cluster:
         environ = {**os.environ, "SLURM_CONF": self.conf}
         null = subprocess.DEVNULL
         subprocess.run(words, env=environ, stdin=null, stdout=null, stderr=null, timeout=20)
+
+
+class SlurmDaemon(ServiceDaemon):
+    """A daemon beside a cluster, whose services are jobs unless they say otherwise."""
+
+    def at(self, cluster: Cluster, transport: object = "commands") -> "SlurmDaemon":
+        self.more = {"SLURM_CONF": cluster.conf, "ATOLL_ENGINE": "slurm"}
+        if transport == "rest":
+            self.more["ATOLL_SLURM_REST"] = str(cluster.socket)
+        return self
+
+    def job(self, model: str = "small", **resources: object) -> dict[str, object]:
+        config = {"environment": {"VLLM_MODEL": model}, "resources": {**SMALL, **resources}}
+        return self.create(config=config)
 
 
 @contextmanager

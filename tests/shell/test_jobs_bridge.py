@@ -14,7 +14,7 @@ from atoll_supervisor.jobs.bridge import Bridge
 
 pytestmark = pytest.mark.anyio
 
-GREETING = b"ATOLL-RELAY key\r\n"
+GREETING = b"ATOLL client key\r\n"
 LIMIT = 20
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

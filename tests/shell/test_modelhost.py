@@ -204,3 +204,12 @@ def test_a_port_is_not_opened_without_a_key(gguf: Path):
     )
     assert done.returncode == 2
     assert "set LLAMA_API_KEY" in done.stderr
+
+
+def test_its_log_says_what_is_loaded_and_where_it_is_served(gguf: Path, tmp_path: Path):
+    place = tmp_path / "host.sock"
+    with running_host(gguf, place) as host:
+        host.terminate()
+        lines = host.communicate(timeout=10)[1].splitlines()
+    assert lines[0] == f"loading {gguf}"
+    assert f"is served on {place}, loaded in" in lines[-1]

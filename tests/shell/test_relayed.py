@@ -10,15 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 
 from atoll.adapters.channel import Pulse
 from atoll.http import relayed
-from atoll.http.asgi import send_answer
 from atoll.http.relayed import Attended, front_of
-from atoll.wire.relay import FRONT, KEY, PULSE, Beat, greeting_of
+from atoll.wire.relay import FRONT, KEY, LEAVE, PULSE, Beat, greeting_of
 from atoll_supervisor.jobs.pulse import Attendant
 from tests.fakes.daemon import add_agent
 
@@ -26,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 GET = "GET {} HTTP/1.1\r\nHost: {}\r\n\r\n"
 LIMIT = 20
+GREETING = greeting_of("secret", "client")
 
 
 @pytest.fixture
@@ -62,9 +61,15 @@ def ask(port: int, *parts: bytes) -> bytes:
 
 def test_only_who_greets_with_the_key_is_heard(port: int) -> None:
     tags = GET.format("/api/tags", "127.0.0.1").encode()
-    assert b" 200 " in ask(port, greeting_of("secret") + tags)
-    assert b" 200 " in ask(port, *(bytes([one]) for one in greeting_of("secret")), tags)
-    wrong = (b"", greeting_of("secreT"), greeting_of("secre"), greeting_of("secret2"), b"\n")
+    assert b" 200 " in ask(port, GREETING + tags)
+    assert b" 200 " in ask(port, *(bytes([one]) for one in GREETING), tags)
+    wrong = (
+        b"",
+        greeting_of("secreT", "client"),
+        greeting_of("secre", "relay"),
+        greeting_of("x" * 6, "relay"),
+        b"\n",
+    )
     for greeting in wrong:
         answer = ask(port, greeting + tags)
         assert answer.startswith(b"HTTP/1.1 401 "), greeting
@@ -72,9 +77,17 @@ def test_only_who_greets_with_the_key_is_heard(port: int) -> None:
     assert b" 401 " in ask(port, b"x" * 100_000)
 
 
+def test_what_is_the_relays_own_is_nothing_on_a_clients_connection(port: int) -> None:
+    for path in (PULSE, LEAVE):
+        request = GET.format(path, "127.0.0.1").encode()
+        assert b" 404 " in ask(port, GREETING + request)
+    tags = GET.format(PULSE, "127.0.0.1").encode()
+    assert b" 200 " in ask(port, greeting_of("secret", "relay") + tags)
+
+
 def test_clients_are_judged_as_at_the_relays_own_address(port: int) -> None:
     def status(host: str) -> bytes:
-        request = greeting_of("secret") + GET.format("/api/tags", host).encode()
+        request = GREETING + GET.format("/api/tags", host).encode()
         return ask(port, request).split(b" ")[1]
 
     assert [status(host) for host in ("localhost", "fleet:8100", "evil.example")] == [
@@ -89,11 +102,11 @@ async def test_the_pulse_tells_how_long_ago_the_last_request_was(port: int) -> N
     assert await attendant.until_ready(LIMIT) == ""
     assert attendant.pulse == Pulse(), "health and pulse are no use of it"
     before = time.monotonic()
-    await asyncio.to_thread(ask, port, greeting_of("secret") + GET.format("/x", "x.test").encode())
+    await asyncio.to_thread(ask, port, GREETING + GET.format("/x", "x.test").encode())
     assert await attendant.until_ready(LIMIT) == ""
     assert before <= attendant.pulse.active <= time.monotonic()
     assert attendant.well
-    attendant.close()
+    assert await attendant.tell_to_leave()
 
 
 async def test_an_agent_with_another_key_is_never_ready(port: int) -> None:
@@ -111,21 +124,40 @@ def test_the_key_is_taken_out_of_the_environment() -> None:
     assert front_of({}) is None
 
 
-async def test_an_agent_that_nobody_asks_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_that_nobody_asks_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relayed, "LONELY", 0.3)
     monkeypatch.setattr(relayed, "_LOOK", 0.01)
+    attended = Attended(nothing, lambda: Pulse(2, time.monotonic() - 5))
+    over = asyncio.create_task(attended.until_left())
+    since = time.monotonic()
+    while time.monotonic() - since < 0.6:
+        beat = await asked(attended, PULSE)
+        assert not over.done()
+        await asyncio.sleep(0.02)
+    assert (beat.in_flight, round(beat.idle or 0)) == (2, 5)
+    async with asyncio.timeout(LIMIT):
+        assert "no relay has asked" in await over
 
-    async def app(scope: object, receive: object, send: object) -> None:
-        await send_answer(send, 404, b"")
 
-    attended = Attended(app, lambda: Pulse(2, time.monotonic() - 5))
-    transport = httpx.ASGITransport(attended)
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
-        over = asyncio.create_task(attended.abandoned())
-        since = time.monotonic()
-        while time.monotonic() - since < 0.6:
-            answer = await client.get(PULSE)
-            assert not over.done()
-        beat = msgspec.json.decode(answer.content, type=Beat)
-        assert (beat.in_flight, round(beat.idle or 0)) == (2, 5)
-        await asyncio.wait_for(over, LIMIT)
+async def test_an_agent_ends_when_its_relay_says_so() -> None:
+    attended = Attended(nothing, Pulse)
+    over = asyncio.create_task(attended.until_left())
+    assert await asked(attended, LEAVE) == Beat(0, None)
+    async with asyncio.timeout(LIMIT):
+        assert "its relay has told it to stop" in await over
+
+
+async def nothing(scope: object, receive: object, send: object) -> None:
+    """The agent itself."""
+
+
+async def asked(attended: Attended, path: str) -> Beat:
+    """The answer on a connection of the relay's own."""
+    sent: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "extensions": {"atoll.relay": {}}}
+    await attended(scope, nothing, send)
+    return msgspec.json.decode(sent[1]["body"], type=Beat)

@@ -15,7 +15,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.fakes.daemon import PLAIN, Daemon, add_agent, eventually, running
-from tests.fakes.slurm import Cluster, cluster, wants_slurm
+from tests.fakes.slurm import TRANSPORTS, Cluster, cluster, wants_slurm
 
 pytestmark = [wants_slurm, pytest.mark.timeout(120)]
 
@@ -35,9 +35,16 @@ def hog() -> int:
 class JobDaemon(Daemon):
     """A daemon beside a cluster."""
 
-    def __init__(self, folder: Path, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self, folder: Path, cluster: Cluster | None = None, transport: str = "commands"
+    ) -> None:
         super().__init__(folder)
-        self.more = {"SLURM_CONF": cluster.conf} if cluster else {}
+        self.more: dict[str, str] = {}
+        if cluster:
+            rest = transport == "rest"
+            self.more = (
+                {"ATOLL_SLURM_REST": str(cluster.socket)} if rest else {"SLURM_CONF": cluster.conf}
+            )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -92,10 +99,14 @@ def fragile() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, slurm: Cluster) -> JobDaemon:
-    return JobDaemon(tmp_path, slurm)
+def daemon(request: pytest.FixtureRequest, tmp_path: Path, slurm: Cluster) -> JobDaemon:
+    return JobDaemon(tmp_path, slurm, getattr(request, "param", "commands"))
 
 
+by_either = pytest.mark.parametrize("daemon", TRANSPORTS, indirect=True)
+
+
+@by_either
 def test_an_agent_is_a_job_from_its_start_to_its_stop(daemon: JobDaemon, slurm: Cluster) -> None:
     add_agent(daemon.agents, "Alpha", f"{JOB}{SMALL}cpu_limit = 1.5\n[slurm]\ntime_limit = 7\n")
     with running(daemon):
@@ -149,7 +160,7 @@ def test_the_nodes_port_is_for_the_relay_alone(daemon: JobDaemon) -> None:
         assert refused.status_code == 401
         assert "this port is for the agent's relay alone" in refused.text
         with socket.create_connection((host, port), timeout=20) as sock:
-            sock.sendall(b"ATOLL-RELAY " + b"x" * 43 + b"\r\nGET /health HTTP/1.1\r\n\r\n")
+            sock.sendall(b"ATOLL client " + b"x" * 43 + b"\r\nGET /health HTTP/1.1\r\n\r\n")
             assert b" 401 " in sock.recv(4096)
         strange = httpx.get(
             f"{row['url']}/api/tags", headers={"host": "evil.example"}, verify=PLAIN
@@ -180,6 +191,7 @@ def test_port_and_sessions_stay_when_an_agent_becomes_a_job_and_back(daemon: Job
         assert told(row["url"]) == ["user", "assistant"] * 3
 
 
+@by_either
 def test_a_killed_relay_leaves_one_job_which_the_next_one_takes_over(
     daemon: JobDaemon, slurm: Cluster
 ) -> None:
@@ -208,6 +220,7 @@ def test_the_keepers_death_costs_no_place_in_the_queue(daemon: JobDaemon, slurm:
         assert mine(slurm, daemon, "alpha") == before
 
 
+@by_either
 def test_a_job_that_a_stranger_cancels_is_submitted_again(
     daemon: JobDaemon, slurm: Cluster
 ) -> None:
@@ -275,6 +288,7 @@ def test_a_restart_refuses_and_drops_nobody(daemon: JobDaemon, slurm: Cluster) -
         assert mine(slurm, daemon, "alpha") != [job]
 
 
+@by_either
 def test_a_stream_that_is_open_outlives_the_restart_and_the_stop(
     daemon: JobDaemon, slurm: Cluster
 ) -> None:

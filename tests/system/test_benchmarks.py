@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.slurm import wants_slurm, wants_slurmrestd
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -108,6 +110,21 @@ def test_the_benchmarks_of_speed_measure_what_they_have_goals_for(
     for row, line in zip(rows, judged, strict=True):
         assert line.startswith(f"| {row}")
     assert (done.returncode == 1) == any("**no**" in line for line in judged)
+
+
+@wants_slurm
+@wants_slurmrestd
+@pytest.mark.timeout(180)
+def test_the_benchmark_of_slurm_measures_both_transports_beside_sbatch() -> None:
+    done = run("benchmarks.slurm", "--services", "2")
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    judged = [line for line in done.stdout.splitlines() if line.endswith(("yes |", "**no** |"))]
+    ways = [line.partition(" |")[0] for line in judged]
+    assert ways == [
+        "| RUNNING → `running`, by the commands",
+        "| RUNNING → `running`, by slurmrestd",
+    ]
+    assert "| RUNNING → answers, by hand |" in done.stdout
 
 
 def test_the_benchmark_of_cancel_tells_when_the_client_and_the_model_heard_of_it() -> None:

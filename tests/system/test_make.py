@@ -129,8 +129,8 @@ def test_system_packages_are_named_and_not_forced_without_root(clone: Path) -> N
     done = run(clone, "scripts/system-packages", PATH=f"{bins}:{os.environ['PATH']}")
     assert done.returncode == 0
     wanted = (
-        "bubblewrap chromium-headless-shell curl dbus faketime git jq slurm-wlm strace stress-ng"
-        " systemd"
+        "bubblewrap chromium-headless-shell curl dbus faketime git jq slurm-wlm slurmrestd strace"
+        " stress-ng systemd"
     )
     assert f"not root; tests that want {wanted} will be skipped" in done.stdout
 

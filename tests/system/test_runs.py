@@ -351,3 +351,29 @@ def test_an_agent_of_chats_is_run_too(tmp_path: Path) -> None:
     with running(daemon):
         told = ended(daemon, start(daemon, "Plain")["run_id"])
         assert told["result"] == {"result": "Hello from Plain"}
+
+
+def test_the_command_line_starts_a_run_and_sees_it_through(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    takes = "n: int, words: list[str]"
+    io = 'hand_off = "second"'
+    add_worker(daemon.agents, "first", {"query": "x"}, takes=takes, gives="query: str", io=io)
+    add_worker(daemon.agents, "second", {"result": "\x1b[31mred"})
+    add_worker(daemon.agents, "slow", {"result": "x"}, delay=60)
+    with running(daemon):
+        said = daemon.run("runs", "start", "--flock", "first", "n:=1", 'words:=["a"]')
+        assert (said.returncode, said.stdout) == (0, "red\n"), said.stderr
+        assert [line.split()[1] for line in said.stderr.splitlines()][1:] == [
+            "run_accepted", "step_started", "step_completed", "handed_off",
+            "step_started", "step_completed", "run_completed",
+        ]  # fmt: skip
+        inputs = tmp_path / "inputs.json"
+        inputs.write_text('{"n": 1, "words": "no list"}')
+        told = daemon.run("runs", "start", "first", "--file", str(inputs), "--json")
+        assert (told.returncode, json.loads(told.stdout)["reason"]) == (1, "invalid_inputs")
+        assert "atoll runs show" in told.stderr
+        left = daemon.run("runs", "start", "--detach", "slow", "some", "words")
+        assert daemon.get(f"/run/{left.stdout.strip()}").json()["status"] in ("starting", "running")
+        missing = daemon.run("runs", "start", "nobody")
+        assert (missing.returncode, missing.stdout) == (1, "")
+        assert "Agent 'nobody' not found" in missing.stderr

@@ -9,24 +9,10 @@ import httpx
 import pytest
 
 from tests.fakes.daemon import PLAIN, eventually, running
-from tests.fakes.service_daemon import ServiceDaemon, data_of
-from tests.fakes.slurm import Cluster, cluster, wants_slurm
+from tests.fakes.service_daemon import data_of
+from tests.fakes.slurm import SMALL, TRANSPORTS, Cluster, SlurmDaemon, cluster, wants_slurm
 
 pytestmark = wants_slurm
-
-SMALL = {"cpu": 1, "memory": "300M"}
-
-
-class SlurmDaemon(ServiceDaemon):
-    """A daemon beside a cluster, whose services are jobs unless they say otherwise."""
-
-    def at(self, cluster: Cluster) -> "SlurmDaemon":
-        self.more = {"SLURM_CONF": cluster.conf, "ATOLL_ENGINE": "slurm"}
-        return self
-
-    def job(self, model: str = "small", **resources: object) -> dict[str, object]:
-        config = {"environment": {"VLLM_MODEL": model}, "resources": {**SMALL, **resources}}
-        return self.create(config=config)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +21,12 @@ def slurm() -> Iterator[Cluster]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def daemon(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmDaemon]:
-    with running(SlurmDaemon(tmp_path_factory.mktemp("slurm")).at(slurm)) as daemon:
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def daemon(
+    slurm: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[SlurmDaemon]:
+    folder = tmp_path_factory.mktemp("slurm")
+    with running(SlurmDaemon(folder).at(slurm, request.param)) as daemon:
         yield daemon
 
 
@@ -157,8 +146,11 @@ def test_the_daemons_death_loses_no_job(tmp_path: Path, slurm: Cluster) -> None:
         daemon.ask("DELETE", f"/api/v1/services/{slow['id']}")
 
 
-def test_jobs_go_on_when_the_daemon_is_stopped(tmp_path: Path, slurm: Cluster) -> None:
-    daemon = SlurmDaemon(tmp_path).at(slurm)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_jobs_go_on_when_the_daemon_is_stopped(
+    tmp_path: Path, slurm: Cluster, transport: str
+) -> None:
+    daemon = SlurmDaemon(tmp_path).at(slurm, transport)
     with running(daemon):
         row = daemon.until(daemon.job()["id"], "running")
         assert daemon.stop() == 0
@@ -168,10 +160,11 @@ def test_jobs_go_on_when_the_daemon_is_stopped(tmp_path: Path, slurm: Cluster) -
         daemon.ask("DELETE", f"/api/v1/services/{row['id']}")
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_without_slurmctld_nothing_is_lost_and_everything_is_told(
-    tmp_path: Path, fragile: Cluster
+    tmp_path: Path, fragile: Cluster, transport: str
 ) -> None:
-    daemon = SlurmDaemon(tmp_path).at(fragile)
+    daemon = SlurmDaemon(tmp_path).at(fragile, transport)
     with running(daemon):
         kept, ended = daemon.job(), daemon.job()
         daemon.until(kept["id"], "running")
@@ -191,10 +184,11 @@ def test_without_slurmctld_nothing_is_lost_and_everything_is_told(
         assert daemon.status(kept["id"]) == "running"
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_forgotten_job_is_lost_and_its_number_is_not_ours_any_more(
-    tmp_path: Path, fragile: Cluster
+    tmp_path: Path, fragile: Cluster, transport: str
 ) -> None:
-    daemon = SlurmDaemon(tmp_path).at(fragile)
+    daemon = SlurmDaemon(tmp_path).at(fragile, transport)
     with running(daemon):
         made = daemon.job()
         job = daemon.until(made["id"], "running")["job_id"]
@@ -237,6 +231,7 @@ def test_a_job_whose_node_goes_away_waits_for_another(tmp_path: Path, fragile: C
 
 @pytest.mark.soak
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("daemon", ["commands"], indirect=True)
 def test_a_job_that_runs_over_its_time_has_failed(daemon: SlurmDaemon) -> None:
     """SLURM counts in minutes and gives some seconds more."""
     made = daemon.job(time_limit=1)

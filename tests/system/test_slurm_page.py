@@ -13,7 +13,7 @@ import pytest
 from tests.arch.tree import ROOT
 from tests.fakes.byheart import ANSWER, Sentence, make_byheart
 from tests.fakes.daemon import Daemon, free_ports
-from tests.fakes.slurm import wants_slurm
+from tests.fakes.slurm import wants_slurm, wants_slurmrestd
 
 PAGE = (ROOT / "docs/slurm.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -21,6 +21,7 @@ TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}" + ANSWER
 
 pytestmark = [
     wants_slurm,
+    wants_slurmrestd,
     pytest.mark.skipif(not (which("curl") and which("jq")), reason="wants curl and jq"),
     pytest.mark.skipif(not (ROOT / ".venv/bin/atoll").exists(), reason="wants `make setup`"),
 ]

@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
@@ -20,9 +21,11 @@ from uvicorn.server import ServerState
 from atoll.adapters.channel import Pulse
 from atoll.http.asgi import AsgiApp, send_answer
 from atoll.http.protocol import BoundedProtocol, Limits
-from atoll.wire.relay import FRONT, KEY, LONELY, PULSE, Beat, greeting_of
+from atoll.wire.relay import FRONT, KEY, LEAVE, LONELY, Beat, greeting_of
 
 _REFUSED = "this port is for the agent's relay alone: ask the agent at its own address"
+_RELAYS_OWN = "atoll.relay"
+"""Among a request's extensions when it came on a connection of the relay's own."""
 _LOOK = 5.0
 """Seconds between two looks whether there is still a relay."""
 
@@ -43,9 +46,10 @@ def front_of(environ: MutableMapping[str, str]) -> Front | None:
 
 
 class RelayedProtocol(BoundedProtocol):
-    """One connection, which has to begin with the `greeting`; all that follows is the client's."""
+    """One connection, which has to begin with a client's greeting or the relay's own."""
 
-    greeting: ClassVar[bytes] = b""
+    of_client: ClassVar[bytes] = b""
+    of_relay: ClassVar[bytes] = b""
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class RelayedProtocol(BoundedProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._held: bytes | None = b""
+        self._is_relays = False
 
     def data_received(self, data: bytes) -> None:
         """Hold what comes until it can be told whether it is the greeting."""
@@ -63,14 +68,21 @@ class RelayedProtocol(BoundedProtocol):
             super().data_received(data)
             return
         self._held += data
-        size = len(self.greeting)
+        size = len(self.of_client)
         if len(self._held) < size and b"\n" not in self._held:
             return
         greeting, rest, self._held = self._held[:size], self._held[size:], None
-        if not hmac.compare_digest(greeting, self.greeting):
+        self._is_relays = hmac.compare_digest(greeting, self.of_relay)
+        if not (self._is_relays or hmac.compare_digest(greeting, self.of_client)):
             self._answer_and_close(401, _REFUSED)
         elif rest:
             super().data_received(rest)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        if self._is_relays:
+            self.scope["extensions"] = {**self._hangup.extensions, _RELAYS_OWN: {}}
 
 
 def relayed_protocol(given: Limits, key: str, *, websockets: bool) -> type[BoundedProtocol]:
@@ -79,30 +91,38 @@ def relayed_protocol(given: Limits, key: str, *, websockets: bool) -> type[Bound
     class Protocol(RelayedProtocol):
         limits = given
         upgrades = websockets
-        greeting = greeting_of(key)
+        of_client = greeting_of(key, "client")
+        of_relay = greeting_of(key, "relay")
 
     return Protocol
 
 
 class Attended:
-    """Wraps an ASGI application: tells the relay its pulse, and remembers when it was asked."""
+    """Wraps an ASGI application: tells the relay its pulse, and hears when it is to leave."""
 
     def __init__(self, app: AsgiApp, pulse: Callable[[], Pulse]) -> None:
         self._app = app
         self._pulse = pulse
         self._asked = time.monotonic()
+        self._left = asyncio.Event()
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one connection of any ASGI type."""
-        if scope["type"] == "lifespan" or scope["path"] != PULSE:
+        if scope["type"] == "lifespan" or _RELAYS_OWN not in (scope["extensions"] or {}):
             await self._app(scope, receive, send)
             return
         self._asked = time.monotonic()
+        if scope["path"] == LEAVE:
+            self._left.set()
         pulse = self._pulse()
         idle = self._asked - pulse.active if pulse.active else None
         await send_answer(send, 200, msgspec.json.encode(Beat(pulse.in_flight, idle)))
 
-    async def abandoned(self) -> None:
-        """Return when no relay has asked for `LONELY` seconds."""
-        while time.monotonic() - self._asked < LONELY:  # noqa: ASYNC110  nobody tells of silence
-            await asyncio.sleep(_LOOK)
+    async def until_left(self) -> str:
+        """Wait until the agent is to leave; says why."""
+        while time.monotonic() - self._asked < LONELY:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._left.wait()
+                    return "its relay has told it to stop"
+        return "no relay has asked for this agent any more: it stops"

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -101,9 +102,14 @@ def _refuse(wish: Wish, problem: Problem) -> int:
 
 
 def _told(line: str) -> int:
+    _say(line)
+    return CANNOT_LOAD
+
+
+def _say(line: str) -> None:
+    """One line of the log: the engine's own words are switched off, they are thousands."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-    return CANNOT_LOAD
 
 
 def _serve_until_stopped(engine: Engine, serving: Serving, channel: Channel) -> int:
@@ -124,13 +130,21 @@ def _serve(engine: Engine, serving: Serving, channel: Channel) -> None:
     There are no beats: this thread and the main one live on while every thread
     of the engine hangs, so that only a question to its socket proves anything.
     """
+    begun = time.monotonic()
+    _say(f"loading {serving.gguf}")
     try:
         server = engine.start(params_for(engine, serving))
     except RuntimeError as error:
         os._exit(_told(f"cannot load {serving.gguf}: {error}"))
+    took = time.monotonic() - begun
+    _say(f"{serving.name} is served on {_where(serving.place)}, loaded in {took:.1f} s")
     try:
         channel.ready()
     except KeeperGone:
         os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait()
     del server
+
+
+def _where(place: Path | Door) -> str:
+    return str(place) if isinstance(place, Path) else f"{place.host}:{place.port}"

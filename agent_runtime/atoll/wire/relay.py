@@ -1,9 +1,12 @@
 """What an agent that runs elsewhere, as a job, and its relay on the fleet's machine agree on.
 
-Each connection to the agent begins with a greeting that shows the job's key; what
-follows is what a client sends, byte by byte. A relay that greets so also asks for
-the pulse, which takes the place of the channel that a local agent has.
+Each connection to the agent begins with a greeting that shows the job's key. After a
+client's greeting follows what the client sends, byte by byte. On connections of its own
+the relay asks for the pulse, which takes the place of the channel that a local agent
+has, and tells the agent to leave, which takes that of SIGTERM.
 """
+
+from typing import Literal
 
 from msgspec import Struct
 
@@ -11,7 +14,8 @@ KEY = "ATOLL_RELAY_KEY"
 """The variable with the job's own key."""
 FRONT = "ATOLL_RELAY_FRONT"
 """The variable with the address that clients come to, and the name of its machine."""
-PULSE = "/relay/pulse"
+PULSE, LEAVE = "/relay/pulse", "/relay/leave"
+"""Paths on the relay's own connections; on a client's there is nothing."""
 LONELY = 120.0
 """Seconds without a question for its pulse after which an agent ends: nobody relays to it."""
 
@@ -27,6 +31,9 @@ class Beat(Struct, frozen=True):
     idle: float | None
 
 
-def greeting_of(key: str) -> bytes:
-    """How a connection begins."""
-    return f"ATOLL-RELAY {key}\r\n".encode()
+Whose = Literal["client", "relay"]
+
+
+def greeting_of(key: str, whose: Whose) -> bytes:
+    """How a connection begins; of one length for both."""
+    return f"ATOLL {whose:>6} {key}\r\n".encode()

@@ -18,11 +18,12 @@ from atoll_supervisor.api.auth import BY_TOKEN, PUBLIC
 from atoll_supervisor.api.events import AnyEvents
 from atoll_supervisor.api.health import About, AnyServices, health_of
 from atoll_supervisor.api.logs import Follow, Leaving, TailOf
-from atoll_supervisor.api.problems import described
+from atoll_supervisor.api.problems import AnyRequest, described
 from atoll_supervisor.core.answers import ErrorBody, Health
 from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.record import ServiceGroup, ServiceRow, StatusAnswer, status_of
+from atoll_supervisor.core.services.summary import Target, targets_of
 from atoll_supervisor.shell import tail as log_tail
 
 ServiceId = Annotated[str, Parameter(description="A service's id, or a group's")]
@@ -91,6 +92,18 @@ def list_services(services: AnyServices) -> tuple[ServiceRow, ...]:
 async def create_service(services: AnyServices, data: JSONBody[Wish]) -> ServiceRow | ServiceGroup:
     """Start a service from a recipe, or with `replicas` a group of them."""
     return await services.create(data)
+
+
+@get(
+    "/api/v1/services/targets",
+    opt=PUBLIC,
+    operation_id="service_targets",
+    tags=["services"],
+    sync_to_thread=False,
+)
+def service_targets(services: AnyServices, request: AnyRequest) -> tuple[Target, ...]:
+    """The services that run, for Prometheus' `http_sd_configs`; scraped where this was asked."""
+    return targets_of(services.rows(), request.headers.get("host", ""))
 
 
 @get(
@@ -238,6 +251,7 @@ HANDLERS = (
     health_v1,
     list_services,
     create_service,
+    service_targets,
     show_service,
     stop_service,
     service_status,

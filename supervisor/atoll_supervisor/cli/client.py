@@ -13,6 +13,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from atoll.wire.json import JsonObject
 from atoll_supervisor.api.rows import AgentList, AgentRow
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.target import Verb, agents_go_on, left_alone
@@ -27,6 +28,7 @@ from atoll_supervisor.core.answers import (
 from atoll_supervisor.core.happening import Happening
 from atoll_supervisor.core.runs.answers import RunEvents, RunList
 from atoll_supervisor.core.runs.events import Told
+from atoll_supervisor.core.runs.records import Kind
 from atoll_supervisor.core.runs.view import RunBody, RunRow
 
 Answer = TypeVar("Answer")
@@ -133,15 +135,8 @@ class Management:
             headers={"Accept": "text/event-stream"},
             timeout=_EVENTS_TIMEOUT,
         )
-        answer = await self._checked(request, stream=True)
-        try:
-            async for line in answer.aiter_lines():
-                if line.startswith("data:"):
-                    yield msgspec.json.decode(line.removeprefix("data:"), type=Happening)
-        except (httpx.HTTPError, msgspec.DecodeError):
-            raise self._broken_off() from None
-        finally:
-            await answer.aclose()
+        async for one in self._stream(request, Happening):
+            yield one
 
     async def runs(self, tail: int, status: str | None, agent: str | None) -> tuple[RunRow, ...]:
         """The newest runs, newest first."""
@@ -160,9 +155,42 @@ class Management:
         request = self._http.build_request("GET", path, headers=headers)
         return self._read(await self._checked(request, stream=False), RunEvents).events
 
+    async def follow_run(self, run_id: str, after: int) -> AsyncIterator[Told]:
+        """What happens to it after an event's id, as it happens, until it has ended."""
+        request = self._http.build_request(
+            "GET",
+            f"{_run_path(run_id)}/events",
+            params={"after": after},
+            headers={"Accept": "text/event-stream"},
+            timeout=_EVENTS_TIMEOUT,
+        )
+        async for one in self._stream(request, Told):
+            yield one
+
+    async def start_run(self, kind: Kind, agent: str, inputs: JsonObject) -> RunBody:
+        """A run that has been accepted, and goes on in the background."""
+        wanted = {"agent_name": agent, "inputs": inputs, "async_run": True}
+        headers = {"Content-Type": "application/json"}
+        request = self._http.build_request(
+            "POST", f"/run/{kind}", content=msgspec.json.encode(wanted), headers=headers
+        )
+        return self._read(await self._checked(request, stream=False), RunBody)
+
     async def cancel_run(self, run_id: str) -> RunBody:
         """The run when it has ended, by this or before."""
         return self._read(await self._send("POST", f"{_run_path(run_id)}/cancel"), RunBody)
+
+    async def _stream(self, request: httpx.Request, kind: type[Answer]) -> AsyncIterator[Answer]:
+        """The data of server-sent events, each as it comes."""
+        answer = await self._checked(request, stream=True)
+        try:
+            async for line in answer.aiter_lines():
+                if line.startswith("data:"):
+                    yield msgspec.json.decode(line.removeprefix("data:"), type=kind)
+        except (httpx.HTTPError, msgspec.DecodeError):
+            raise self._broken_off() from None
+        finally:
+            await answer.aclose()
 
     async def _send(
         self, method: str, path: str, limits: httpx.Timeout = _TIMEOUT

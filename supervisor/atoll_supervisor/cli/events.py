@@ -1,7 +1,6 @@
 """`atoll events [-f] [-n N] [--after ID] [NAME…]`: what happened to the agents, and why."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 from atoll.config.names import slug_of, without_tag
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.columns import exit_word
+from atoll_supervisor.cli.comeback import is_back
 from atoll_supervisor.cli.options import finds_daemon, given
 from atoll_supervisor.cli.target import connect
 from atoll_supervisor.cli.terminal import out, out_json, say
@@ -19,10 +19,7 @@ from atoll_supervisor.core.plain import plain_line
 if TYPE_CHECKING:
     from atoll_supervisor.cli.client import Management
 
-PATIENCE = 10.0
-"""Seconds that a daemon may take to come back, as after an upgrade."""
 PAGE = 1000
-_POLL = 0.25
 _LONGEST_STEP = len("stopping -> starting")
 _COLOURS = {"running": "green", "starting": "yellow", "backoff": "red", "failed": "red"}
 _HOPELESS = (Exit.AUTH, Exit.NO_SUCH_AGENT)
@@ -124,21 +121,7 @@ async def _followed(names: Sequence[str], place: int) -> AsyncIterator[Happening
         if not told:
             say("the daemon went away; waiting for it to come back")
             lost, told = failed, True
-        if not await _is_back():
+        if not await is_back():
             break
     if lost is not None:
         raise lost
-
-
-async def _is_back() -> bool:
-    """Wait until a daemon answers, for so long as an upgrade may take."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        await asyncio.sleep(_POLL)
-        try:
-            async with connect() as daemon:
-                await daemon.health()
-        except Failure:
-            continue
-        return True
-    return False

@@ -1,4 +1,4 @@
-"""`atoll runs [list|show|cancel]`: recorded work, what became of it, and its end."""
+"""`atoll runs [list|start|show|cancel]`: recorded work, what became of it, and its end."""
 
 import asyncio
 
@@ -7,6 +7,8 @@ import msgspec
 
 from atoll_supervisor.cli.columns import Table, plain_table
 from atoll_supervisor.cli.options import finds_daemon, given
+from atoll_supervisor.cli.run_lines import told_line
+from atoll_supervisor.cli.run_start import start
 from atoll_supervisor.cli.target import connect
 from atoll_supervisor.cli.terminal import out, out_json, say
 from atoll_supervisor.core.plain import plain_line
@@ -24,9 +26,12 @@ MOST_ERROR = 60
 @click.pass_context
 @finds_daemon
 def runs(context: click.Context) -> None:
-    """Recorded runs: list them, show one, cancel one."""
+    """Recorded runs: list them, start one, show one, cancel one."""
     if context.invoked_subcommand is None:
         context.invoke(list_runs)
+
+
+runs.add_command(start)
 
 
 @runs.command("list")
@@ -44,7 +49,7 @@ def list_runs(tail: int = 20, status: str | None = None, agent: str | None = Non
     elif found:
         out(plain_table(_table(found)))
     else:
-        say("no runs yet: POST /run/agent makes one, see docs/runs.md")
+        say("no runs yet: `atoll runs start AGENT` makes one, and POST /run/agent")
 
 
 @runs.command()
@@ -58,7 +63,7 @@ def show(run_id: str) -> None:
         return
     _tell(run)
     for one in told:
-        out(f"{plain_line(one.at)}  {one.type.ljust(15)}  {_about(one)}".rstrip())
+        out(told_line(one))
 
 
 @runs.command()
@@ -116,8 +121,3 @@ def _tell(run: RunBody) -> None:
     for name, value in pairs:
         if value:
             out(f"{name.ljust(7)}  {plain_line(value)}")
-
-
-def _about(told: Told) -> str:
-    words = (f"step {told.step}" if told.step else "", told.agent, told.detail)
-    return plain_line("  ".join(word for word in words if word))

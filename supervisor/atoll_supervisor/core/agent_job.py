@@ -1,24 +1,27 @@
 """An agent as a job of a cluster: what its relay is told, what sbatch is given, how a job ended."""
 
 from collections.abc import Mapping
+from math import ceil
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from atoll.config.manifest import Manifest
 from atoll.config.sizes import bytes_of
 from atoll.errors import ClientError
-from atoll_supervisor.core.services.amounts import Resources
-from atoll_supervisor.core.services.batch import (
-    HOST_WORD,
-    PORT_WORD,
-    Mark,
-    Queue,
-    job_options,
-    script_becoming,
-)
+from atoll_supervisor.core.services.amounts import MIB
+from atoll_supervisor.core.services.batch import HOST_WORD, PORT_WORD, script_becoming
 from atoll_supervisor.core.services.evidence import Ended
-from atoll_supervisor.core.services.slurm_job import LOST, WAITING, Job, Seen, evidence_of
+from atoll_supervisor.core.services.job_spec import JobSpec
+from atoll_supervisor.core.services.slurm_job import (
+    LOST,
+    SCHEME,
+    WAITING,
+    Job,
+    Seen,
+    evidence_of,
+)
 
 ENDPOINT, OUTPUT, SCRIPT = "endpoint", "output.log", "job.sh"
 """Files in the folder of a job."""
@@ -38,7 +41,8 @@ class JobOrder(Struct, frozen=True, kw_only=True):
     """What the relay of an agent is told. Times in seconds.
 
     `folder` holds a folder for each job of this agent. A job with another
-    `checksum` runs something else than what is wanted now.
+    `checksum` runs something else than what is wanted now. `spec` has what every
+    job of it asks for.
     """
 
     slug: str
@@ -48,8 +52,7 @@ class JobOrder(Struct, frozen=True, kw_only=True):
     python: str
     start_timeout: float
     stop_timeout: float
-    resources: Resources
-    queue: Queue
+    spec: JobSpec
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
@@ -87,13 +90,19 @@ def order_of(
         python=python,
         start_timeout=deployment.start_timeout,
         stop_timeout=deployment.stop_timeout,
-        resources=Resources(
-            cpu=asked.cpu_limit or 0,
-            memory=memory,
-            gpu=slurm.gpu,
+        spec=JobSpec(
+            name="",
+            comment="",
+            output="",
+            folder="",
+            cpus=ceil(asked.cpu_limit or 0),
+            memory=ceil(memory / MIB),
+            gpus=slurm.gpu,
             time_limit=slurm.time_limit or 0,
+            partition=slurm.partition,
+            account=slurm.account,
+            qos=slurm.qos,
         ),
-        queue=Queue(partition=slurm.partition, account=slurm.account, qos=slurm.qos),
     )
 
 
@@ -107,16 +116,20 @@ def decoded(text: str) -> JobOrder:
     return msgspec.json.decode(text, type=JobOrder)
 
 
-def sbatch_options(order: JobOrder, record: JobRecord, folder: str) -> list[str]:
-    """The options of sbatch.
+def spec_of(order: JobOrder, record: JobRecord, folder: str) -> JobSpec:
+    """What is asked of the cluster.
 
     A job that loses its node is not queued again: its relay ends with it, and the
     daemon decides what follows.
     """
-    mark = Mark(record.name, record.uuid)
-    agent = order.manifest.rpartition("/")[0]
-    asked = job_options(mark, order.resources, order.queue, f"{folder}/{OUTPUT}", agent)
-    return [*asked, "--no-requeue"]
+    return replace(
+        order.spec,
+        name=record.name,
+        comment=f"{SCHEME}:{record.uuid}",
+        output=f"{folder}/{OUTPUT}",
+        folder=order.manifest.rpartition("/")[0],
+        requeue=False,
+    )
 
 
 def script_of(order: JobOrder, folder: str) -> str:

@@ -34,9 +34,14 @@ class Bridge:
     def __init__(self, sock: socket.socket, place: tuple[str, int], key: str) -> None:
         self._sock = sock
         self._place = place
-        self._greeting = greeting_of(key)
+        self._greeting = greeting_of(key, "client")
         self._server: asyncio.Server | None = None
         self._clients: set[Client] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._clients
 
     async def open(self) -> None:
         """Take connections from now on."""

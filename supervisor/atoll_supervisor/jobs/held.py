@@ -15,21 +15,22 @@ from atoll_supervisor.core.agent_job import (
     JobOrder,
     JobRecord,
     environment_of,
-    sbatch_options,
     script_of,
+    spec_of,
 )
 from atoll_supervisor.core.services.batch import endpoint_of
 from atoll_supervisor.core.services.slurm_job import WAITING, Job
 from atoll_supervisor.jobs.claims import Claim, claim_new, claims_left
-from atoll_supervisor.shell.slurm import Slurm, SlurmDown
+from atoll_supervisor.ports import Cluster
+from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 
 
 class Jobs:
     """This agent's jobs on the cluster. Methods raise SlurmDown when it does not answer."""
 
-    def __init__(self, order: JobOrder, slurm: Slurm) -> None:
+    def __init__(self, order: JobOrder, cluster: Cluster) -> None:
         self._order = order
-        self._slurm = slurm
+        self._cluster = cluster
         self._root = Path(order.folder)
 
     async def left(self) -> Claim | None:
@@ -41,7 +42,7 @@ class Jobs:
         if not claims:
             return None
         try:
-            jobs = await self._slurm.jobs()
+            jobs = await self._cluster.jobs()
         except SlurmDown:
             return _kept(
                 claims, [claim for claim in claims if self._fits(claim) and place_of(claim)]
@@ -66,9 +67,12 @@ class Jobs:
         script = claim.folder / SCRIPT
         script.write_text(script_of(self._order, folder))
         try:
-            options = sbatch_options(self._order, record, folder)
             given = {**environment_of(environ), **front, KEY: key}
-            job_id = await self._slurm.submit(options, script, given)
+            spec = spec_of(self._order, record, folder)
+            job_id = await self._cluster.submit(spec, script, given)
+        except SlurmUnsure:
+            claim.release()  # whoever comes next finds it in the queue, or not
+            raise
         except BaseException:
             claim.remove()
             raise
@@ -77,22 +81,18 @@ class Jobs:
 
     async def look(self, claim: Claim) -> Job | None:
         """What the cluster says of it, None when it knows no such job. Ends what others left."""
-        jobs = await self._slurm.jobs()
+        jobs = await self._cluster.jobs()
         for other in claims_left(self._root):
             await self._end(other, _of(other, jobs))
         return _of(claim, jobs)
 
     async def completed(self, claim: Claim) -> Job | None:
         """How a job that the cluster has forgotten ended, where it keeps a list of those."""
-        return await self._slurm.completed(claim.record.name)
-
-    async def ask_to_end(self, claim: Claim) -> None:
-        """Have the agent finish what it has and go."""
-        await self._slurm.ask_to_end(claim.record.job_id, claim.record.name)
+        return await self._cluster.completed(claim.record.name)
 
     async def cancel(self, claim: Claim) -> None:
         """End it now, wherever it is."""
-        await self._slurm.cancel(claim.record.job_id, claim.record.name)
+        await self._cluster.cancel(claim.record.job_id, claim.record.name)
 
     def _fits(self, claim: Claim) -> bool:
         record = claim.record
@@ -102,7 +102,7 @@ class Jobs:
         """A job that is nobody's; one that cannot be ended now is left to a later look."""
         try:
             if job is not None and not job.is_over:
-                await self._slurm.cancel(job.job_id, claim.record.name)
+                await self._cluster.cancel(job.job_id, claim.record.name)
         except SlurmDown:
             claim.release()
         else:

@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -15,8 +16,12 @@ from atoll.errors import AtollError
 from atoll.http.sockets import inherited
 from atoll_supervisor.core.agent_job import End, JobOrder, decoded
 from atoll_supervisor.jobs.relay import Relay
+from atoll_supervisor.ports import Cluster
+from atoll_supervisor.shell.slurm import Slurm
 
 FAILED, USAGE = 1, 2
+REST = "ATOLL_SLURM_REST"
+"""The variable with the socket of a slurmrestd, which is asked instead of the commands."""
 
 
 def main(args: Sequence[str]) -> int:
@@ -35,11 +40,21 @@ def main(args: Sequence[str]) -> int:
 
 
 async def _run(order: JobOrder, sock: socket.socket, channel: Channel) -> End:
-    relay = Relay(order, sock, channel, os.environ)
+    relay = Relay(order, _cluster(os.environ), sock, channel, os.environ)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.leave)
     return await relay.run()
+
+
+def _cluster(environ: Mapping[str, str]) -> Cluster:
+    """As the daemon reaches it."""
+    commands = Slurm(environ)
+    if not (rest := environ.get(REST)):
+        return commands
+    from atoll_supervisor.shell.slurm_rest import SlurmRest  # noqa: PLC0415  it takes 8 MB
+
+    return SlurmRest(Path(rest), commands)
 
 
 def _told(end: End) -> int:

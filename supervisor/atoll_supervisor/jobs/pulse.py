@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from atoll.adapters.channel import BEAT, Pulse
-from atoll.wire.relay import PULSE, Beat, greeting_of
+from atoll.wire.relay import LEAVE, PULSE, Beat, greeting_of
 from atoll_supervisor.core.agent_job import SILENCE
 from atoll_supervisor.shell.probe import Prober
 
@@ -27,7 +27,9 @@ class Attendant:
         self.pulse = Pulse()
         self.well = False
         self._troubled = troubled
-        self._prober = Prober(place, path=PULSE, greeting=greeting_of(key))
+        self._place = place
+        self._greeting = greeting_of(key, "relay")
+        self._prober = Prober(place, path=PULSE, greeting=self._greeting)
         self._heard = time.monotonic()
 
     async def until_ready(self, limit: float) -> str:
@@ -47,9 +49,16 @@ class Attendant:
             why = await self._ask()
         return f"it did not answer for {SILENCE:g} s: {why}"
 
-    def close(self) -> None:
-        """Ask no more."""
+    async def tell_to_leave(self) -> bool:
+        """Have the agent finish what it has and end; whether it has heard that.
+
+        Kept connections would make it wait, so there is none from now on.
+        """
+        prober = Prober(self._place, path=LEAVE, greeting=self._greeting)
+        heard = await prober.probe()
+        prober.close()
         self._prober.close()
+        return heard.ok
 
     async def _ask(self) -> str:
         """One question; says why it was not answered, else ""."""

@@ -31,7 +31,8 @@ from atoll_supervisor.jobs.claims import Claim
 from atoll_supervisor.jobs.held import Jobs, place_of
 from atoll_supervisor.jobs.output import Output
 from atoll_supervisor.jobs.pulse import Attendant
-from atoll_supervisor.shell.slurm import Slurm, SlurmDown
+from atoll_supervisor.ports import Cluster
+from atoll_supervisor.shell.slurm import SlurmDown
 
 SOON, LATER, STEADY = 0.5, 2.0, 10.0
 """Seconds between two looks: at a job that has just been submitted or is ending, at one that
@@ -46,13 +47,18 @@ class Relay:
     """Stands for one job; `sock` is the agent's own socket, `channel` leads to the keeper."""
 
     def __init__(
-        self, order: JobOrder, sock: socket.socket, channel: Channel, environ: Mapping[str, str]
+        self,
+        order: JobOrder,
+        cluster: Cluster,
+        sock: socket.socket,
+        channel: Channel,
+        environ: Mapping[str, str],
     ) -> None:
         self._order = order
         self._sock = sock
         self._channel = channel
         self._environ = environ
-        self._jobs = Jobs(order, Slurm(environ))
+        self._jobs = Jobs(order, cluster)
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._attendant: Attendant | None = None
@@ -61,6 +67,7 @@ class Relay:
         self._lost = ""
         self._left_at: float | None = None
         self._ran_at = 0.0
+        self._told = False
         self._cancelled = False
 
     async def run(self) -> End:
@@ -116,6 +123,9 @@ class Relay:
             self._attend(claim)
             if self._is_leaving:
                 await self._part(claim)
+                if isinstance(looked, SlurmDown) and await self._has_gone():
+                    claim.release()  # a later look finds what is left of it
+                    return End(0)
             await self._pause(self._until_next_look(begun))
         return await self._given_up(claim)
 
@@ -185,31 +195,30 @@ class Relay:
         """The job finishes what it has; when its time is nearly over, it is ended."""
         if self._left_at is None:
             return
-        first = not claim.record.leaving
-        if first:
+        if not claim.record.leaving:
             claim.write(replace(claim.record, leaving=True))
-            self._close()
+            with suppress(KeeperGone):
+                self._channel.draining()
+            if self._bridge is not None:
+                self._bridge.close()
+        drains = self._bridge is not None and not self._is_late(self._left_at)
+        if drains and self._attendant is not None:
+            self._told = self._told or await self._attendant.tell_to_leave()
+        if not (drains and self._told) and not self._cancelled:
+            with suppress(SlurmDown):  # tried again at the next look
+                await self._jobs.cancel(claim)
+                self._cancelled = True
+
+    async def _has_gone(self) -> bool:
+        """Whether an agent that was told to leave is surely gone: the cluster does not say."""
+        if self._bridge is None or self._attendant is None or not self._told:
+            return False
+        return self._bridge.is_idle and not await self._attendant.tell_to_leave()
+
+    def _is_late(self, left_at: float) -> bool:
+        """Whether its time to finish is nearly over."""
         stop = self._order.stop_timeout
-        late = time.monotonic() - self._left_at >= max(stop / 2, stop - SPARE)
-        with suppress(SlurmDown):  # tried again at the next look
-            if self._bridge is None or late:
-                await self._cancel(claim)
-            elif first:
-                await self._jobs.ask_to_end(claim)
-
-    async def _cancel(self, claim: Claim) -> None:
-        if not self._cancelled:
-            await self._jobs.cancel(claim)
-            self._cancelled = True
-
-    def _close(self) -> None:
-        """Take no new connections, and keep none of our own that a drain would wait for."""
-        with suppress(KeeperGone):
-            self._channel.draining()
-        if self._bridge is not None:
-            self._bridge.close()
-        if self._attendant is not None:
-            self._attendant.close()
+        return time.monotonic() - left_at >= max(stop / 2, stop - SPARE)
 
     async def _ended(self, claim: Claim, job: Job | None) -> End:
         if job is None:
@@ -264,6 +273,5 @@ class Relay:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._close()
         if self._bridge is not None:
             await self._bridge.end()

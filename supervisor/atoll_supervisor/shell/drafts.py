@@ -24,8 +24,8 @@ PASSED_ON = ("ATOLL_AGENT_TOKEN", "ATOLL_LIBRARY", "ATOLL_OLLAMA_URL", "OLLAMA_H
 """Settings of agents that a person makes in the daemon's environment."""
 DELEGATION = ("ATOLL_DAEMON_URL", "ATOLL_DELEGATION_KEY")
 """What the daemon gives its agents so that they find each other and know each other's calls."""
-CLUSTER = ("SLURM_CONF",)
-"""What a relay needs besides, for SLURM's commands."""
+CLUSTER = ("SLURM_CONF", "ATOLL_SLURM_REST")
+"""What a relay needs besides, to reach SLURM."""
 _OURS = ("ATOLL_STATE_DIR", "RUNTIME_DIRECTORY")
 HOST_POLICY = Policy(restart="always", stop_timeout=3.0, overlap=False)
 """Two hosts of one model would need its memory twice, and they share one socket's path."""

@@ -13,12 +13,15 @@ from pathlib import Path
 import msgspec
 
 from atoll.errors import AtollError, ClientError
+from atoll_supervisor.core.services.job_spec import JobSpec, options_of
 from atoll_supervisor.core.services.slurm_job import Job, job_of_completion, jobs_of
 
 LIMIT = 20.0
 """Seconds that a command may take."""
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SLURM_CONF")
 """What SLURM's commands, and by sbatch the jobs, get of the daemon's environment."""
+UNANSWERED = ("Unable to contact slurm controller", "timed out on send/recv")
+"""What sbatch says when slurmctld leaves it without an answer; anything else is a refusal."""
 COMPLETIONS = 4 * 1024 * 1024
 """Bytes at the end of the job completion file that are looked through."""
 
@@ -31,21 +34,26 @@ class SlurmDown(AtollError):
     who = "upstream"
 
 
+class SlurmUnsure(SlurmDown):
+    """The answer to a request is lost: whether it was followed is not known."""
+
+
 class Slurm:
-    """One cluster as this machine's commands reach it."""
+    """One cluster as this machine's commands reach it: `ports.Cluster`."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = {name: environ[name] for name in PASSED_ON if name in environ}
 
-    async def submit(
-        self, options: Sequence[str], script: Path, environment: Mapping[str, str]
-    ) -> str:
+    async def submit(self, spec: JobSpec, script: Path, environment: Mapping[str, str]) -> str:
         """Submit a file; the job's id. Raises ClientError when it can never run, SlurmDown."""
         await self._ping("sbatch")
-        words = ("sbatch", "--parsable", "--export=ALL", *options, str(script))
+        words = ("sbatch", "--parsable", "--export=ALL", *options_of(spec), str(script))
         code, out, err = await self._run(words, {**environment, **self.environ})
         if code != 0:
             said = " ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())
+            if any(word in said for word in UNANSWERED):
+                kind = SlurmDown if "connect failure" in said else SlurmUnsure
+                raise kind(f"slurmctld does not answer sbatch: {said}")
             raise ClientError(f"the cluster refused the job: {said.strip() or f'exit code {code}'}")
         return out.strip().partition(";")[0]
 
@@ -64,14 +72,6 @@ class Slurm:
         """End a job, if the one of this number has this name; one that is over is no error."""
         await self._ping("scancel")
         code, _, err = await self._run(("scancel", f"--name={name}", job_id))
-        if code != 0 and "Invalid job id" not in err:
-            raise SlurmDown(f"scancel failed: {err.strip()[:300]}")
-
-    async def ask_to_end(self, job_id: str, name: str) -> None:
-        """Send SIGTERM to what the job's script has become, which ends when it has finished."""
-        await self._ping("scancel")
-        asked = ("scancel", "--signal=TERM", "--batch", f"--name={name}", job_id)
-        code, _, err = await self._run(asked)
         if code != 0 and "Invalid job id" not in err:
             raise SlurmDown(f"scancel failed: {err.strip()[:300]}")
 
@@ -113,7 +113,7 @@ class Slurm:
             async with asyncio.timeout(LIMIT):
                 out, err = await child.communicate()
         except TimeoutError:
-            raise SlurmDown(f"{words[0]} did not answer within {LIMIT:g} s") from None
+            raise SlurmUnsure(f"{words[0]} did not answer within {LIMIT:g} s") from None
         finally:
             if child.returncode is None:
                 with suppress(ProcessLookupError):

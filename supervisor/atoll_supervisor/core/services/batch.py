@@ -1,4 +1,4 @@
-"""What is given to sbatch: the options of a job, and the script that becomes the server.
+"""A service as a job: what it asks of the cluster, and the script that becomes the server.
 
 The script finds the node's own address and a free port there, writes them where
 the daemon reads them, and then *is* the server (`exec`), so that SLURM's SIGTERM
@@ -9,9 +9,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from math import ceil
 
-from msgspec import Struct
-
-from atoll_supervisor.core.services.amounts import MIB, Resources
+from atoll_supervisor.core.services.amounts import MIB
+from atoll_supervisor.core.services.job_spec import JobSpec
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import SCHEME
 
@@ -38,46 +37,23 @@ exec "${words[@]}"
 """
 
 
-class Queue(Struct, frozen=True, kw_only=True):
-    """Where a job waits, and who pays for it; "" leaves it to the cluster."""
-
-    partition: str = ""
-    account: str = ""
-    qos: str = ""
-
-
-class Mark(Struct, frozen=True):
-    """What a job is known by: its name, and our uuid in its comment."""
-
-    name: str
-    uuid: str
-
-
-def options_of(record: Record, log: str, folder: str) -> list[str]:
-    """The options of sbatch for a service."""
-    order = record.order
-    queue = Queue(partition=order.partition, account=order.account, qos=order.qos)
-    return job_options(Mark(record.name, record.uuid), order.resources, queue, log, folder)
-
-
-def job_options(mark: Mark, resources: Resources, queue: Queue, log: str, folder: str) -> list[str]:
-    """The options of sbatch; memory is the job's whole, never per CPU (MX2)."""
-    asked = {
-        "--job-name": mark.name,
-        "--comment": f"{SCHEME}:{mark.uuid}",
-        "--output": log.replace("%", "%%"),
-        "--chdir": folder,
-        "--open-mode": "append",
-        "--nodes": str(resources.nodes),
-        "--cpus-per-task": str(ceil(resources.cpu)) if resources.cpu else "",
-        "--mem": f"{ceil(resources.memory / MIB)}M" if resources.memory else "",
-        "--gres": f"gpu:{resources.gpu}" if resources.gpu else "",
-        "--time": str(resources.time_limit) if resources.time_limit else "",
-        "--partition": queue.partition,
-        "--account": queue.account,
-        "--qos": queue.qos,
-    }
-    return [f"{name}={value}" for name, value in asked.items() if value]
+def spec_of(record: Record, log: str, folder: str) -> JobSpec:
+    """What is asked of the cluster for a service; `log` and `folder` are absolute paths."""
+    order, resources = record.order, record.order.resources
+    return JobSpec(
+        name=record.name,
+        comment=f"{SCHEME}:{record.uuid}",
+        output=log,
+        folder=folder,
+        nodes=resources.nodes,
+        cpus=ceil(resources.cpu),
+        memory=ceil(resources.memory / MIB),
+        gpus=resources.gpu,
+        time_limit=resources.time_limit,
+        partition=order.partition,
+        account=order.account,
+        qos=order.qos,
+    )
 
 
 def script_of(record: Record, ours: Mapping[str, str], folder: str) -> str:
@@ -100,9 +76,8 @@ def script_becoming(words: Iterable[str], endpoint: str, exports: str = "") -> s
         "@COUNT@": str(PORTS),
         "@FILE@": shlex.quote(endpoint),
         "@EXPORTS@": exports,
-        "@WORDS@": " ".join(
-            map(shlex.quote, words)
-        ),  # last: what a person wrote is not looked through for more
+        # Last: what a person wrote is not looked through for more.
+        "@WORDS@": " ".join(map(shlex.quote, words)),
     }
     script = _SCRIPT
     for place, text in parts.items():

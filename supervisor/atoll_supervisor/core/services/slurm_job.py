@@ -1,8 +1,8 @@
 """SLURM's words for a job, and the states of a service that they mean.
 
 The table is seeds-contract.md 5.3, by whole words and never by parts of them.
-`squeue --json` tells states and numbers in different shapes in different
-releases (system.md 4.2); both are read.
+`squeue --json` and slurmrestd tell states and numbers in different shapes in
+different releases (system.md 4.2); both are read.
 """
 
 import msgspec
@@ -48,10 +48,11 @@ LOST = "lost: the cluster knows nothing of its job any more"
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """One job as squeue tells it; times in seconds since the epoch."""
+    """One job as the cluster tells it; times in seconds since the epoch."""
 
     job_id: str
     states: tuple[str, ...]
+    name: str = ""
     comment: str = ""
     cluster: str = ""
     reason: str = ""
@@ -81,7 +82,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """What was found out beside squeue: the job's last output, its endpoint, its answer."""
+    """What was found out beside the queue: the job's last output, its endpoint, its answer."""
 
     output: str = ""
     host: str = ""
@@ -101,6 +102,7 @@ class _Exit(Struct):
 class _Raw(Struct):
     job_id: int
     job_state: str | list[str]
+    name: str | None = ""
     comment: str | None = ""
     cluster: str | None = ""
     state_reason: str | None = ""
@@ -112,11 +114,11 @@ class _Raw(Struct):
 
 
 class _Queue(Struct):
-    jobs: list[_Raw] = []
+    jobs: list[_Raw]
 
 
 def jobs_of(data: bytes) -> tuple[Job, ...]:
-    """The jobs in squeue's JSON; raises msgspec.MsgspecError when it is none."""
+    """The jobs in squeue's or slurmrestd's JSON; raises msgspec.MsgspecError when it is none."""
     return tuple(map(_job, msgspec.json.decode(data, type=_Queue).jobs))
 
 
@@ -130,7 +132,7 @@ def job_of_completion(line: str) -> Job | None:
     return Job(
         job_id=fields["JobId"],
         states=(fields["JobState"],),
-        comment=fields.get("Name", ""),
+        name=fields.get("Name", ""),
         node=fields.get("NodeList", ""),
         exit_code=int(code) if code.isdecimal() else 0,
     )
@@ -186,6 +188,7 @@ def _job(raw: _Raw) -> Job:
     return Job(
         job_id=str(raw.job_id),
         states=tuple(state.upper() for state in states),
+        name=raw.name or "",
         comment=raw.comment or "",
         cluster=raw.cluster or "",
         reason=raw.state_reason or "",

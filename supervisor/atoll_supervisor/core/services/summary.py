@@ -1,6 +1,10 @@
-"""Small answers about recipes and models."""
+"""Small answers about recipes, models and what Prometheus finds."""
+
+from collections.abc import Iterable
 
 from msgspec import Struct
+
+from atoll_supervisor.core.services.record import ServiceRow
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -21,3 +25,32 @@ class ModelList(Struct, frozen=True, kw_only=True):
     success: bool = True
     models: tuple[str, ...]
     service_id: str
+
+
+class Target(Struct, frozen=True):
+    """What Prometheus scrapes, as its HTTP service discovery wants it (http_sd_config)."""
+
+    targets: tuple[str, ...]
+    labels: dict[str, str]
+
+
+def targets_of(rows: Iterable[ServiceRow], daemon: str) -> tuple[Target, ...]:
+    """The services that run, each to be scraped at `daemon` (host:port).
+
+    There every service has metrics, also one whose server has none, or wants a
+    key, or is on a node that Prometheus does not reach. `job`, `service_id` and
+    `recipe_name` are the source system's labels.
+    """
+    return tuple(Target((daemon,), _labels(row)) for row in rows if row.status == "running")
+
+
+def _labels(row: ServiceRow) -> dict[str, str]:
+    group = {"group_id": row.group_id} if row.group_id else {}
+    return {
+        "job": f"service-{row.id}",
+        "instance": row.name,
+        "service_id": row.id,
+        "recipe_name": row.recipe_name,
+        **group,
+        "__metrics_path__": f"/api/v1/services/{row.id}/metrics",
+    }

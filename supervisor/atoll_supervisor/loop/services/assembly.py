@@ -16,10 +16,12 @@ from atoll_supervisor.loop.fleet_loop import FleetLoop
 from atoll_supervisor.loop.services.local import LocalEngine
 from atoll_supervisor.loop.services.service_loop import Around, ServiceLoop
 from atoll_supervisor.loop.services.slurm import SlurmEngine
+from atoll_supervisor.ports import Cluster
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 from atoll_supervisor.shell.slurm import Slurm
+from atoll_supervisor.shell.slurm_rest import SlurmRest
 
 _PACKAGE = Path(__file__).parents[2]
 SHIPPED = (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes")
@@ -46,17 +48,24 @@ def make_services(
 def begin_services(
     services: ServiceLoop,
     fleet: FleetLoop,
+    settings: Settings,
     places: Places,
     environ: Mapping[str, str],
     note: Note,
 ) -> None:
     """Take over what earlier daemons left; before the first look at the agents directory."""
     local = LocalEngine(fleet, places, environ, services.saw)
-    cluster = Slurm(environ)
+    cluster = cluster_of(settings, environ)
     slurm = SlurmEngine(
         cluster, places, services.all, services.saw, services.placed, sys.executable, note
     )
     services.begin({"local": local, "slurm": slurm})
+
+
+def cluster_of(settings: Settings, environ: Mapping[str, str]) -> Cluster:
+    """SLURM by its slurmrestd where the settings name its socket, else by its commands."""
+    commands = Slurm(environ)
+    return SlurmRest(settings.slurm_rest, commands) if settings.slurm_rest else commands
 
 
 def usual_engine(environ: Mapping[str, str]) -> EngineName:

@@ -18,22 +18,22 @@ from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
     environment_of,
-    options_of,
     script_of,
+    spec_of,
 )
 from atoll_supervisor.core.services.evidence import Ended, Up
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_of
-from atoll_supervisor.ports import SeesServices
+from atoll_supervisor.ports import Cluster, SeesServices
 from atoll_supervisor.shell.probe import Prober
 from atoll_supervisor.shell.services.written import remove_written
-from atoll_supervisor.shell.slurm import Slurm, SlurmDown
+from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
 MISSES = 3
-"""Looks in a row that must not find a job before it counts as lost."""
+"""Looks in a row that must not find a job before it counts as lost, or as never queued."""
 OUTPUT = 65_536
 """Bytes at the end of a job's output that are looked through."""
 
@@ -47,7 +47,7 @@ class SlurmEngine:
 
     def __init__(
         self,
-        slurm: Slurm,
+        slurm: Cluster,
         places: Places,
         records: Callable[[], Iterable[Record]],
         saw: SeesServices,
@@ -67,11 +67,12 @@ class SlurmEngine:
         self._misses: dict[str, int] = {}
         self._probers: dict[str, tuple[Starts, Prober]] = {}
         self._submitting: set[str] = set()
+        self._unsure: set[str] = set()
         self._settled: set[str] = set()
         self._submitted = asyncio.Event()
 
     async def submit(self, record: Record) -> Record:
-        """Give it to sbatch."""
+        """Give it to the cluster."""
         folder = await asyncio.to_thread(private_directory, self._folder / record.id)
         ours = {
             "python": self._python,
@@ -84,10 +85,13 @@ class SlurmEngine:
         self._submitting.add(record.id)
         try:
             job_id = await self._slurm.submit(
-                options_of(record, str(self._log(record)), str(folder)),
+                spec_of(record, str(self._log(record)), str(folder)),
                 script,
                 environment_of(record, ours),
             )
+        except SlurmUnsure:
+            self._unsure.add(record.id)
+            raise
         finally:
             self._submitting.discard(record.id)
             self._submitted.set()
@@ -99,6 +103,8 @@ class SlurmEngine:
 
     async def cancel(self, record: Record) -> None:
         """End its job; raises SlurmDown, and then a later look does it."""
+        if record.id in self._unsure:
+            raise SlurmDown(f"{record.name} may have been queued; if so, a later look ends it")
         if not record.job.job_id:
             return
         try:
@@ -204,8 +210,7 @@ class SlurmEngine:
 
     async def _missed(self, record: Record) -> None:
         """The cluster answers and has no such job: what its completion file says, else lost."""
-        misses = self._misses[record.id] = self._misses.get(record.id, 0) + 1
-        if misses < MISSES:
+        if not self._is_missing(record):
             return
         self._drop(record)
         job = await self._slurm.completed(record.name)
@@ -215,12 +220,20 @@ class SlurmEngine:
             output = await asyncio.to_thread(_last, self._log(record))
             self._saw(record.id, evidence_of(job, Seen(output=output)))
 
+    def _is_missing(self, record: Record) -> bool:
+        """Whether enough looks in a row have not found its job, with this one."""
+        misses = self._misses[record.id] = self._misses.get(record.id, 0) + 1
+        return misses >= MISSES
+
     async def _end(self, record: Record, job: Job | None) -> None:
         """A service that is over has no job: it may have been ended while nobody answered."""
         if record.id in self._submitting:
             return
+        if job is None and record.id in self._unsure and not self._is_missing(record):
+            return  # a request whose answer is lost may arrive late
         if job is None or job.is_over:
             self._settled.add(record.id)
+            self._unsure.discard(record.id)
         elif job.state != "COMPLETING":
             await self._slurm.cancel(job.job_id, record.name)
 
