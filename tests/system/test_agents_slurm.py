@@ -354,7 +354,7 @@ def test_what_cannot_start_says_why_and_is_tried_again_slowly(
     with running(daemon):
         daemon.wait_for("alpha", phase="backoff")
         assert words in daemon.why("alpha")
-        assert words in daemon.run("ps").stdout
+        eventually(lambda: words in daemon.run("ps").stdout)
 
 
 def test_without_sbatch_the_reason_names_what_is_missing(tmp_path: Path) -> None:
@@ -375,6 +375,34 @@ def test_a_job_that_uses_too_much_memory_is_told_so(daemon: JobDaemon) -> None:
         with pytest.raises(httpx.HTTPError):
             httpx.post(f"{row['url']}/api/chat", json=messages(), timeout=30, verify=PLAIN)
         eventually(lambda: "oom: it used more memory" in daemon.why("hog"))
+
+
+def test_a_job_whose_agent_hangs_is_replaced(daemon: JobDaemon, slurm: Cluster) -> None:
+    add_agent(daemon.agents, "Alpha", JOB)
+    with running(daemon):
+        row = daemon.serving("alpha")
+        (job,) = mine(slurm, daemon, "alpha")
+        for process in _steps(job):
+            if "--server" in process.cmdline():
+                process.suspend()
+        eventually(lambda: daemon.row("alpha")["generation"] != row["generation"], 40)
+        assert daemon.chat(row["port"]) == "Hello from Alpha"
+        assert "did not answer for 15 s" in daemon.why("alpha")
+        eventually(lambda: len(mine(slurm, daemon, "alpha")) == 1)
+
+
+def test_a_successor_that_waits_in_the_queue_is_told_of(tmp_path: Path, fragile: Cluster) -> None:
+    """The old job serves as long as that takes."""
+    daemon = JobDaemon(tmp_path, fragile)
+    manifest = add_agent(daemon.agents, "Alpha", JOB)
+    with running(daemon):
+        row = daemon.serving("alpha")
+        fragile.run("scontrol", "update", "nodename=n[1-2]", "state=drain", "reason=test")
+        manifest.write_text(manifest.read_text().replace("stop_timeout", "idle_timeout"))
+        eventually(lambda: "its manifest changed: job 2 waits in the queue" in daemon.why("alpha"))
+        assert daemon.chat(row["port"]) == "Hello from Alpha"
+        fragile.run("scontrol", "update", "nodename=n[1-2]", "state=resume")
+        eventually(lambda: daemon.row("alpha")["generation"] == 2)
 
 
 def test_a_job_sleeps_and_is_woken_by_its_first_client(daemon: JobDaemon, slurm: Cluster) -> None:

@@ -16,8 +16,9 @@ FRONT = "ATOLL_RELAY_FRONT"
 """The variable with the address that clients come to, and the name of its machine."""
 PULSE, LEAVE = "/relay/pulse", "/relay/leave"
 """Paths on the relay's own connections; on a client's there is nothing."""
-LONELY = 120.0
-"""Seconds without a question for its pulse after which an agent ends: nobody relays to it."""
+LONELY = 300.0
+"""Seconds without a question for its pulse after which an agent ends: nobody relays to it.
+The fleet's machine may boot meanwhile."""
 
 
 class Beat(Struct, frozen=True):

@@ -97,7 +97,7 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         slug=unit.slug,
         status=status_of(unit),
         phase=word_of(unit),
-        reason=seen.waits if isinstance(unit.phase, Starting) else reason_of(unit.phase),
+        reason=_reason(unit, seen),
         port=port,
         pid=pid_of(unit),
         url=f"http://{authority(host, port)}" if port else None,
@@ -124,6 +124,15 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         hand_off=card.hand_off,
         routing=card.routing,
     )
+
+
+def _reason(unit: Unit, seen: Seen) -> str:
+    """Why it is where it is; of one that starts, also as a successor, what it waits for."""
+    match unit.phase:
+        case Starting() | Replacing():
+            return ": ".join(filter(None, (reason_of(unit.phase), seen.waits)))
+        case _:
+            return reason_of(unit.phase)
 
 
 def _last_exit(ended: Ended | None, clock: Clock) -> LastExit | None:

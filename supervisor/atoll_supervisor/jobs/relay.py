@@ -15,7 +15,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from atoll.adapters.channel import Channel, KeeperGone, beating
-from atoll.errors import AtollError
+from atoll.errors import AtollError, ClientError
 from atoll.wire.relay import FRONT
 from atoll_supervisor.core.agent_job import (
     MISSES,
@@ -74,8 +74,11 @@ class Relay:
         """Live until the job has ended, or until told to leave."""
         try:
             claim, is_new = await self._claimed()
+        except ClientError as error:
+            hint = f"see [resources] and [slurm] in {self._order.manifest}"
+            return self._failed(f"{error} ({hint})")
         except (AtollError, OSError) as error:
-            return End(0 if self._is_leaving else 1, str(error))
+            return self._failed(str(error))
         output = Output(claim.folder / OUTPUT, from_end=not is_new)
         self._begin(output.follow())
         try:
@@ -97,6 +100,9 @@ class Relay:
     def _is_leaving(self) -> bool:
         return self._left_at is not None
 
+    def _failed(self, why: str) -> End:
+        return End(0) if self._is_leaving else End(1, why)
+
     async def _claimed(self) -> tuple[Claim, bool]:
         """A job, and whether it is a new one."""
         claim = await self._jobs.left()
@@ -115,9 +121,8 @@ class Relay:
         while not self._lost:
             looked = await self._look(claim)
             if isinstance(looked, Job):
-                misses = 0
                 self._see(looked, claim)
-            misses += looked is None
+            misses = misses + 1 if looked is None and not self._is_well else 0
             if misses >= MISSES or (isinstance(looked, Job) and looked.is_over):
                 return await self._ended(claim, looked if isinstance(looked, Job) else None)
             self._attend(claim)
@@ -128,6 +133,11 @@ class Relay:
                     return End(0)
             await self._pause(self._until_next_look(begun))
         return await self._given_up(claim)
+
+    @property
+    def _is_well(self) -> bool:
+        """Whether the job's agent answers, whatever the cluster knows of it."""
+        return self._attendant is not None and self._attendant.well
 
     async def _look(self, claim: Claim) -> Job | SlurmDown | None:
         """What the cluster says: its silence is no news of the job."""
@@ -234,16 +244,15 @@ class Relay:
         with suppress(SlurmDown):
             await self._jobs.cancel(claim)
         claim.release()
-        return End(1, self._lost)
+        return self._failed(self._lost)
 
     def _until_next_look(self, begun: float) -> float:
-        match self._attendant:
-            case Attendant(well=True) if not self._is_leaving:
-                return STEADY
-            case None if not self._is_leaving and time.monotonic() - begun > FRESH:
-                return LATER
-            case _:
-                return SOON
+        if self._is_leaving:
+            return SOON
+        if self._is_well:
+            return STEADY
+        is_old = self._attendant is None and time.monotonic() - begun > FRESH
+        return LATER if is_old else SOON
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
