@@ -7,6 +7,7 @@ RUN := $(VENV)/run.stamp
 TEST := $(VENV)/test.stamp
 CLIENTS := $(VENV)/clients.stamp
 PINS := pyproject.toml scripts/setup requirements/run.txt requirements/local.txt
+PAGES := $(wildcard agent_runtime/atoll/http/reference/assets.txt)
 
 # Where no home is set, pip and ATOLL would write to the root of the file system.
 ifeq ($(HOME),)
@@ -47,7 +48,7 @@ $(RUN): $(PINS)
 	@scripts/setup run
 	@touch $@
 
-$(TEST): $(PINS) requirements/test.txt
+$(TEST): $(PINS) $(PAGES) requirements/test.txt
 	@scripts/setup test
 	@touch $(RUN) $@
 

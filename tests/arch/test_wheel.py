@@ -57,6 +57,14 @@ def test_every_module_is_packaged(names: list[str]) -> None:
     assert wanted <= set(names)
 
 
+def test_the_examples_of_the_reference_and_the_pins_of_its_programs_come_along(
+    names: list[str],
+) -> None:
+    reference = "atoll/http/reference"
+    wanted = {f"{reference}/answers.json", f"{reference}/assets.txt"}
+    assert wanted | {"atoll_supervisor/api/answers.json"} <= set(names)
+
+
 def test_the_recipes_of_services_come_along(names: list[str]) -> None:
     recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "recipes").rglob("*.toml")}
     assert {f"atoll_supervisor/{path}" for path in recipes} <= set(names)

@@ -47,6 +47,7 @@ WORK = {
 """Routes that have agents and models work: as the gateway's, open where agents have no token."""
 OPEN_BUT_EMPTY = {
     ("GET", "/api/v1/recipes/ghidraagent"): 404,
+    ("GET", "/docs/assets/ghidraagent"): 404,
     ("GET", "/api/v1/services/ghidraagent"): 404,
     ("GET", "/api/v1/services/ghidraagent/status"): 404,
     ("GET", "/api/v1/services/ghidraagent/metrics"): 404,

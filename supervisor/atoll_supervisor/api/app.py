@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 
 from litestar import Litestar
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 
@@ -12,7 +13,7 @@ from atoll.errors import AtollError
 from atoll.http.asgi import AsgiApp
 from atoll.http.guard import GuardRules
 from atoll.http.heads import HeadAsGet
-from atoll_supervisor.api import recipes
+from atoll_supervisor.api import recipes, reference
 from atoll_supervisor.api import services as service_routes
 from atoll_supervisor.api.agents import actions, list_agents, list_agents_flock, show_agent
 from atoll_supervisor.api.auth import Access, Gate
@@ -23,7 +24,6 @@ from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected
-from atoll_supervisor.api.reference import reference_page
 from atoll_supervisor.api.run_events import read_run_events
 from atoll_supervisor.api.runs import (
     cancel_run,
@@ -58,7 +58,7 @@ _HANDLERS = (
     delete_run,
     run_batch,
     read_batch,
-    reference_page,
+    *reference.HANDLERS,
     *service_routes.HANDLERS,
     *recipes.HANDLERS,
 )
@@ -99,6 +99,7 @@ def application(given: Mapping[str, object], access: Access, version: str) -> Li
             Exception: crashed,
         },
         openapi_config=openapi_config(version),
+        state=State({"access": access}),
         # The default one starts a thread that nobody asked for.
         logging_config=None,
     )

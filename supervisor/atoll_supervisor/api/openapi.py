@@ -5,8 +5,10 @@ one handler serves the document where the source pages have it; so they are
 left out.
 """
 
+import asyncio
+
 import msgspec
-from litestar import Response, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -14,10 +16,20 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.routes import BaseRoute
 from litestar.types import ControllerRouterHandler
 
+from atoll.http.reference.document import called
+from atoll.http.reference.operation import NAME
 from atoll.wire.json import JsonObject
-from atoll_supervisor.api.auth import PUBLIC
+from atoll_supervisor.api.agents import AnyFleet
+from atoll_supervisor.api.auth import PUBLIC, Access
+from atoll_supervisor.api.describing import complete
+from atoll_supervisor.api.gateway_part import add_gateway
 from atoll_supervisor.api.problems import AnyRequest
-from atoll_supervisor.api.requests import with_bodies
+from atoll_supervisor.api.summaries import TAGS
+from atoll_supervisor.ports import Fleet
+
+_ONE_OF, _ANY_OF = b'"oneOf":', b'"anyOf":'
+"""Litestar's word for a union, by which an integer is no `int | float`, and the right one."""
+_SAID = "The management token: `atoll token show` prints it"
 
 
 class _NoPages(Router):
@@ -37,16 +49,34 @@ class _NoPages(Router):
     responses={
         200: ResponseSpec(dict[str, object], description="The document", generate_examples=False)
     },
-    sync_to_thread=False,
 )
-def openapi_document(request: AnyRequest) -> Response[bytes]:
-    """The OpenAPI 3.1 document of this daemon."""
-    return Response(msgspec.json.encode(document_of(request)), media_type="application/json")
+async def openapi_document(request: AnyRequest, fleet: AnyFleet) -> Response[bytes]:
+    """An OpenAPI 3.1 document of every route of this port, those of the gateway among them."""
+    document = await document_of(request, fleet)
+    return Response(msgspec.json.encode(document), media_type="application/json")
 
 
-def document_of(request: AnyRequest) -> JsonObject:
-    """The document, with the bodies that routes decode by themselves."""
-    return with_bodies(msgspec.convert(request.app.openapi_schema.to_schema(), JsonObject))
+async def document_of(request: AnyRequest, fleet: Fleet) -> JsonObject:
+    """The document; an agent of the fleet is in its examples, as soon as there is one.
+
+    It is made once, off the loop: that takes a third of a second.
+    """
+    state = request.app.state
+    known: object = state.get("openapi")
+    made = known if isinstance(known, bytes) else await asyncio.to_thread(_made, request.app)
+    state["openapi"] = made
+    return called(made, next((row.slug for row in fleet.rows()), NAME))
+
+
+def _made(app: Litestar) -> bytes:
+    access: object = app.state["access"]
+    assert isinstance(access, Access)
+    found = msgspec.json.encode(app.openapi_schema.to_schema())
+    whole = msgspec.json.decode(found.replace(_ONE_OF, _ANY_OF), type=JsonObject)
+    whole["tags"] = [{"name": name, "description": said} for name, said in TAGS.items()]
+    complete(whole, app.routes, access)
+    add_gateway(whole, is_private=bool(access.work_token))
+    return msgspec.json.encode(whole)
 
 
 def openapi_config(version: str) -> OpenAPIConfig:
@@ -54,15 +84,19 @@ def openapi_config(version: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title="ATOLL management API",
         version=version,
-        description="One daemon, its fleet of agents, and what may be done with them.",
+        description="One daemon, its fleet of agents, and what may be done with them; "
+        "and the gateway, at which every agent is a model.",
         openapi_router=_NoPages("/schema", route_handlers=[]),
         render_plugins=[JsonRenderPlugin()],
         use_handler_docstrings=True,
         components=Components(
             security_schemes={
-                "bearer": SecurityScheme(type="http", scheme="bearer"),
+                "bearer": SecurityScheme(type="http", scheme="bearer", description=_SAID),
                 "api_key": SecurityScheme(
-                    type="apiKey", name="X-API-Key", security_scheme_in="header"
+                    type="apiKey",
+                    name="X-API-Key",
+                    security_scheme_in="header",
+                    description=_SAID,
                 ),
             }
         ),

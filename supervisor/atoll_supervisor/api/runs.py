@@ -117,7 +117,7 @@ async def list_runs(
     runs: AnyRuns,
     status: Annotated[Status | None, Parameter(description="Only those with this status")] = None,
     agent: Annotated[str | None, Parameter(description="Only those begun with this agent")] = None,
-    limit: Annotated[int, Parameter(ge=1, le=MOST_LISTED)] = 100,
+    limit: Annotated[int, Parameter(ge=1, le=MOST_LISTED, description="At most this many")] = 100,
     before: Annotated[int | None, Parameter(ge=1, le=2**53, description="`next` of a list")] = None,
 ) -> Response[bytes]:
     """Runs, newest first, without what went into them and what came out."""

@@ -13,6 +13,7 @@ from atoll_supervisor.cli.actions import restart, start, stop
 from atoll_supervisor.cli.codes import Exit, Failure
 from atoll_supervisor.cli.config import config
 from atoll_supervisor.cli.conformance import conformance
+from atoll_supervisor.cli.docs import docs
 from atoll_supervisor.cli.doctor import doctor
 from atoll_supervisor.cli.down import down
 from atoll_supervisor.cli.events import events
@@ -35,7 +36,7 @@ from atoll_supervisor.cli.version import version
 _ALIASES = {"ls": "ps", "list": "ps"}
 _COMMANDS = (
     up, down, ps, logs, events, start, stop, restart, reload, upgrade, show, run, runs, pull,
-    config, schema, token, doctor, conformance, keeper, version, help_command,
+    config, schema, token, docs, doctor, conformance, keeper, version, help_command,
 )  # fmt: skip
 
 

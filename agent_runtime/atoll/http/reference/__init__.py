@@ -1,1 +1,1 @@
-"""What an agent's port serves, told to people and to their tools: `/openapi.json` and `/scalar`."""
+"""What an agent's port serves, told to people and to their tools: `/openapi.json` and its pages."""

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from atoll.http.reference.example import WORDS, Examples
+from atoll.http.reference.example import curl
 from atoll.wire.json import JsonObject, JsonValue
 
 _STYLE = """
@@ -33,13 +33,9 @@ HEADERS = {
 """What the page is sent with."""
 
 
-def page_of(document: JsonObject, base: str, words: Mapping[str, JsonValue] | None = None) -> str:
-    """The page that shows an OpenAPI document which is served at `base`.
-
-    `words` stand in examples, in fields and parameters of those names.
-    """
+def page_of(document: JsonObject, base: str, note: str = "") -> str:
+    """The page that shows an OpenAPI document which is served at `base`; `note` is said first."""
     info, schemas = _object(document["info"]), _object(_object(document["components"])["schemas"])
-    examples = Examples(base, schemas, {**WORDS, **(words or {})})
     title = escape(str(info["title"]))
     return "".join(
         (
@@ -48,8 +44,9 @@ def page_of(document: JsonObject, base: str, words: Mapping[str, JsonValue] | No
             f"<title>{title}</title><style>{_STYLE}</style>",
             f"<h1>{title} {escape(str(info['version']))}</h1>",
             f"<p>{escape(str(info['description']))}</p>",
-            '<p>Every route; <a href="openapi.json">openapi.json</a> for tools.</p>',
-            *_groups(_object(document["paths"]), examples),
+            f"<p>{_marked(note)}</p>" if note else "",
+            '<p>Every route; <a href="/openapi.json">openapi.json</a> for tools.</p>',
+            *_groups(_object(document["paths"]), base),
             "<h2>Types</h2>",
             *_types(schemas),
             "</html>",
@@ -57,7 +54,7 @@ def page_of(document: JsonObject, base: str, words: Mapping[str, JsonValue] | No
     )
 
 
-def _groups(paths: JsonObject, examples: Examples) -> Iterator[str]:
+def _groups(paths: JsonObject, base: str) -> Iterator[str]:
     group = ""
     for path, methods in paths.items():
         for method, operation in _object(methods).items():
@@ -66,18 +63,19 @@ def _groups(paths: JsonObject, examples: Examples) -> Iterator[str]:
             if now != group:
                 group = now
                 yield f"<h2>{escape(group)}</h2>"
-            example = "" if "x-websocket" in told else examples.curl(path, method, told)
+            example = "" if "x-websocket" in told else curl(base, path, method, told)
             yield from _operation(method, path, told, example)
 
 
 def _operation(method: str, path: str, told: JsonObject, example: str) -> Iterator[str]:
     name = "WS" if "x-websocket" in told else method.upper()
     yield f"<details><summary><b>{name}</b> {escape(path)}</summary>"
-    yield f"<p>{_marked(str(told.get('description', told['summary'])))}</p>"
+    yield f"<p>{_marked(str(told['description']))}</p>"
     yield f"<pre>{escape(example)}</pre><table>" if example else "<table>"
     for parameter in map(_object, _list(told.get("parameters", []))):
         at = f"{parameter['name']} ({parameter['in']})"
-        yield _row(at, _object(parameter["schema"]), needed=parameter["required"] is True)
+        said, needed = str(parameter["description"]), parameter["required"] is True
+        yield _row(at, _object(parameter["schema"]), needed=needed, said=said)
     for label, schema in _bodies(told):
         yield _row(label, schema, needed=False)
     yield "</table></details>"
@@ -107,9 +105,9 @@ def _types(schemas: JsonObject) -> Iterator[str]:
         yield "</table></details>"
 
 
-def _row(name: str, schema: JsonObject, *, needed: bool) -> str:
+def _row(name: str, schema: JsonObject, *, needed: bool, said: str = "") -> str:
     mark = " *" if needed else ""
-    return f"<tr><th>{escape(name)}{mark}<td>{_kind(schema)}"
+    return f"<tr><th>{escape(name)}{mark}<td>{_kind(schema)}<td>{_marked(said)}"
 
 
 def _kind(schema: Mapping[str, JsonValue]) -> str:

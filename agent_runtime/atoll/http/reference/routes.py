@@ -1,4 +1,4 @@
-"""`/openapi.json`, and the page that shows it at `/scalar`, `/docs` and `/redoc`.
+"""`/openapi.json`, and the pages that show it: `/docs`, `/redoc` and `/scalar`.
 
 Few agents are ever asked for them, so what they are made with is imported by the
 first request: it would be 90 KiB of every agent.
@@ -11,8 +11,7 @@ import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 
-from atoll.http.access import agent_of
-from atoll.loop.agent import Agent
+from atoll.http.access import agent_of, is_private
 from atoll.wire.json import JsonObject
 
 AnyRequest = Request[object, object, State]
@@ -21,27 +20,38 @@ AnyRequest = Request[object, object, State]
 @get("/openapi.json")
 async def openapi_document(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI 3.1 document."""
-    body = msgspec.json.encode(_document(agent_of(request.app)))
+    body = msgspec.json.encode(_document(request))
     return Response(body, media_type="application/json")
 
 
-@get(["/scalar", "/docs", "/redoc"])
+@get(["/docs", "/redoc", "/scalar"])
 async def reference_page(request: AnyRequest) -> Response[str]:
-    """The page. Scalar's own, as Litestar has it, loads its program from a server of others."""
-    pages = _late("page")
-    base, agent = str(request.base_url).rstrip("/"), agent_of(request.app)
-    words = {"model": agent.slug, "model_id": agent.slug}
-    page: str = pages.page_of(_document(agent), base, words)
-    return Response(page, headers=dict(pages.HEADERS), media_type="text/html")
+    """Swagger UI, Redoc or Scalar, where it is installed; a page of our own where not."""
+    path, base = request.url.path.rstrip("/"), str(request.base_url).rstrip("/")
+    answer: Response[str] = _late("pages").reference(path, _document(request), base)
+    return answer
 
 
-REFERENCE = (openapi_document, reference_page)
+@get("/docs/assets/{name:path}")
+async def reference_asset(request: AnyRequest) -> Response[bytes]:
+    """A file of theirs."""
+    known = request.headers.get("if-none-match")
+    answer: Response[bytes] = await _late("pages").asset(request.url.path, known)
+    return answer
 
 
-def _document(agent: Agent) -> JsonObject:
+REFERENCE = (openapi_document, reference_page, reference_asset)
+
+
+def _document(request: AnyRequest) -> JsonObject:
+    agent = agent_of(request.app)
     about = agent.manifest.agent
     document: JsonObject = _late("document").document_of(
-        about.name, about.version, about.description or ""
+        about.name,
+        about.version,
+        about.description or "",
+        agent.slug,
+        is_private=is_private(request.app),
     )
     return document
 
