@@ -58,6 +58,7 @@ def test_the_newest_comes_first_and_what_is_none_of_ours_is_left_alone(tmp_path:
     os.utime(tmp_path / "u2")
     (tmp_path / "stranger").mkdir()
     (tmp_path / "stranger/job.json").write_text("{")
+    (tmp_path / "stranger/lock").touch()
     (tmp_path / "file").write_text("")
     left = claims_left(tmp_path)
     assert [claim.record.uuid for claim in left] == ["u2", "u1"]

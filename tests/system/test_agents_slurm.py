@@ -312,6 +312,29 @@ def test_a_stream_that_is_open_outlives_the_restart_and_the_stop(
         eventually(lambda: mine(slurm, daemon, "slow") == [])
 
 
+@pytest.mark.soak
+def test_a_drain_may_take_longer_than_silence_may(daemon: JobDaemon, slurm: Cluster) -> None:
+    """An agent that drains takes no question for its pulse."""
+    add_agent(daemon.agents, "Slow", JOB.replace("10", "40"))
+    (daemon.agents / "slow/script.toml").write_text(SLOW.replace("0.4", "4"))
+    with running(daemon):
+        row = daemon.serving("slow")
+        answers: list[str] = []
+
+        def talk() -> None:
+            body = messages(stream=False)
+            answer = httpx.post(f"{row['url']}/api/chat", json=body, verify=PLAIN, timeout=60)
+            answers.append(answer.json()["message"]["content"])
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        eventually(lambda: daemon.row("slow")["in_flight"] == 1)
+        daemon.post("/api/v1/agents/slow/stop").raise_for_status()
+        talking.join(60)
+        assert answers == ["abcdef"]
+        eventually(lambda: mine(slurm, daemon, "slow") == [])
+
+
 def test_a_job_waits_in_the_queue_as_long_as_it_takes_and_says_why(
     tmp_path: Path, fragile: Cluster
 ) -> None:

@@ -60,6 +60,7 @@ def claim_new(root: Path, record: JobRecord) -> Claim:
     """
     hidden = private_directory(root) / f".{record.uuid}"
     hidden.mkdir(mode=0o700)
+    (hidden / _LOCK).touch(mode=0o600)
     lock = _locked(hidden)
     if lock is None:
         raise BlockingIOError(f"{hidden} is locked by another process")
@@ -90,7 +91,7 @@ def _left(root: Path) -> Iterator[Claim]:
 def _locked(folder: Path) -> int | None:
     """A descriptor that holds the folder's lock, None when somebody else does."""
     try:
-        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return None
     with suppress(OSError):

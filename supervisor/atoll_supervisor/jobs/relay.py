@@ -116,9 +116,9 @@ class Relay:
         return claim, True
 
     async def _until_over(self, claim: Claim) -> End:
-        """Look at the job again and again."""
+        """Look at the job again and again. One that drains tells no pulse, and is not lost."""
         begun, misses = time.monotonic(), 0
-        while not self._lost:
+        while self._is_leaving or not self._lost:
             looked = await self._look(claim)
             if isinstance(looked, Job):
                 self._see(looked, claim)
