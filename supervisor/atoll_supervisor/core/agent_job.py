@@ -11,7 +11,12 @@ from atoll.config.manifest import Manifest
 from atoll.config.sizes import bytes_of
 from atoll.errors import ClientError
 from atoll_supervisor.core.services.amounts import MIB
-from atoll_supervisor.core.services.batch import HOST_WORD, PORT_WORD, script_becoming
+from atoll_supervisor.core.services.batch import (
+    ENDPOINT,
+    HOST_WORD,
+    PORT_WORD,
+    script_becoming,
+)
 from atoll_supervisor.core.services.evidence import Ended
 from atoll_supervisor.core.services.job_spec import JobSpec
 from atoll_supervisor.core.services.slurm_job import (
@@ -23,8 +28,8 @@ from atoll_supervisor.core.services.slurm_job import (
     evidence_of,
 )
 
-ENDPOINT, OUTPUT, SCRIPT = "endpoint", "output.log", "job.sh"
-"""Files in the folder of a job."""
+OUTPUT, SCRIPT = "output.log", "job.sh"
+"""Files in the folder of a job, beside `batch.ENDPOINT`."""
 IN_QUEUE = "waits in the queue"
 """What the reason of an agent says whose job has no resources yet."""
 SILENCE = 15.0

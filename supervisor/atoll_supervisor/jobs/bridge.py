@@ -186,15 +186,23 @@ class Client(Side):
         asyncio.get_running_loop().call_later(LINGER, partial(self.leave, broken=False))
 
     async def _reach(self) -> None:
-        loop, other = asyncio.get_running_loop(), Side()
-        while other.transport is None:
-            with suppress(OSError):
-                await loop.create_connection(lambda: other, *self._place)
-            if other.transport is None:
-                await asyncio.sleep(AGAIN)
+        other = Side()
+        try:
+            await self._connect(other)
+        except asyncio.CancelledError:  # the client is gone
+            other.leave(broken=True)
+            raise
         self.other, other.other = other, self
         other.say(self._greeting + self._first)
         self._first = b""
         self.listen(on=True)
         if self.has_ended:
             other.finish()
+
+    async def _connect(self, other: Side) -> None:
+        loop = asyncio.get_running_loop()
+        while other.transport is None:
+            with suppress(OSError):
+                await loop.create_connection(lambda: other, *self._place)
+            if other.transport is None:
+                await asyncio.sleep(AGAIN)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from atoll.wire.relay import KEY
 from atoll_supervisor.core.agent_job import (
-    ENDPOINT,
     SCRIPT,
     JobOrder,
     JobRecord,
@@ -18,7 +17,7 @@ from atoll_supervisor.core.agent_job import (
     script_of,
     spec_of,
 )
-from atoll_supervisor.core.services.batch import endpoint_of
+from atoll_supervisor.core.services.batch import ENDPOINT, endpoint_of
 from atoll_supervisor.core.services.slurm_job import WAITING, Job
 from atoll_supervisor.jobs.claims import Claim, claim_new, claims_left
 from atoll_supervisor.ports import Cluster
