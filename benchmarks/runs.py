@@ -29,7 +29,7 @@ from benchmarks.gateway import CHAT, Line
 from benchmarks.supervision.install import ours
 from benchmarks.supervision.report import conditions, write_between_markers
 
-from atoll.config.signature import SignatureError, parse_signature
+from atoll.config.signature import SignatureError, parse_signature, split_signature
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 ADDED_GOAL = 3e-3
@@ -45,7 +45,8 @@ LIMIT = 300.0
 
 RUN = b'{"agent_name": "agent0", "inputs": {"query": "hi"}}'
 CHAT_WHOLE = CHAT[:-1] + b', "stream": false}'
-PIECES = ("a", "b1", "str", "int", "list", "dict", "Literal", "Optional", "None", "-1", "é", "\0")
+TYPES = ("str", "int", "list", "dict", "Literal", "Optional")
+PIECES = (*TYPES, "a", "b1", "None", "-1", "->", "é", "\0")
 MARKS = tuple("[](){},:|?'\" \n")
 
 
@@ -229,8 +230,9 @@ def _crashes(count: int) -> int:
     chance, crashes = random.Random(1), 0
     for _ in range(count):
         pieces = chance.choices(PIECES + MARKS * 2, k=chance.randrange(40))
+        parse = chance.choice((parse_signature, split_signature))
         try:
-            parse_signature("".join(pieces))
+            parse("".join(pieces))
         except SignatureError:
             continue
         except Exception as error:  # noqa: BLE001  that is what is looked for

@@ -51,6 +51,7 @@ from atoll_supervisor.shell.successor import (
     take_signals,
 )
 from atoll_supervisor.shell.token import ensure_token
+from atoll_supervisor.shell.webhook import Messenger
 
 API_STOP_TIMEOUT = 5.0
 """Seconds that management requests get to finish when the daemon goes down."""
@@ -120,7 +121,9 @@ class Daemon:
         self._events = EventLog(disk, tell=self._tell)
         self._fleet = self._make_fleet()
         kept = Retention(settings.keep_runs_days, settings.keep_runs)
-        self._runs = Runs(RunStore(disk), self._fleet, self._access.work_token, kept)
+        messenger = Messenger(serves_others=not is_loopback(settings.host))
+        token = self._access.work_token
+        self._runs = Runs(RunStore(disk), self._fleet, token, kept, messenger)
         self._services = make_services(settings, places, os.environ, self._events.note)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)

@@ -8,6 +8,7 @@ from atoll.config.load import load_manifest
 from atoll.config.manifest import Manifest
 from atoll.config.names import slug_of
 from atoll.config.pending import pending
+from atoll.config.signature import parse_signature
 from tests.arch.tree import AGENTS
 
 FOLDERS = sorted(path for path in AGENTS.iterdir() if path.is_dir())
@@ -68,6 +69,14 @@ def test_nothing_of_an_example_waits_for_a_later_release() -> None:
     """What an example asks for and the runtime does not do yet is told at its start."""
     loaded = [load_manifest(AGENTS / name / "agent.toml", {}) for name in NAMES]
     assert [told for one in loaded for told in pending(one)] == []
+
+
+def test_an_example_is_typed_as_the_page_of_runs_says() -> None:
+    io = manifest("assistant").io
+    assert io.input is not None
+    assert io.output is not None
+    assert parse_signature(io.input).names == ("query",)
+    assert parse_signature(io.output).names == ("result",)
 
 
 def test_the_children_of_an_example_are_in_the_fleet() -> None:

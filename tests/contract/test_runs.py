@@ -26,6 +26,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     add_worker(agents, "worker", good)
     add_worker(agents, "Typed", {"n": 1}, takes="a: int, b: list[str], c: Literal['x', 'y']?",
                gives="n: int")  # fmt: skip
+    add_worker(agents, "one string", {"n": 1}, takes="", gives="",
+               io='signature = "a: int | One -> n: int | As many"')  # fmt: skip
     add_worker(agents, "free", "any text", takes="", gives="")
     add_worker(agents, "mends", "no json", good)
     add_worker(agents, "babbles", "blah", "blah blah", '{"result": 3}', '{"other": "x"}')
@@ -110,6 +112,25 @@ def test_a_malformed_request_is_400_and_leaves_no_run(
     assert len(fleet.get("/run?limit=10000").json()["runs"]) == before
 
 
+@pytest.mark.parametrize("path", ["/run/agent", "/run/batch"])
+def test_whatever_the_depth_of_inputs_it_is_a_run_or_400(fleet: Daemon, path: str) -> None:
+    """Reading and writing have limits that are not the same: neither is met by accident."""
+    before = len(fleet.get("/run?limit=10000").json()["runs"])
+    field = "batch_inputs" if "batch" in path else "inputs"
+    taken = 0
+    for depth in (900, *range(960, 976), 1000):
+        inputs: str = '{"a": ' + "[" * depth + "]" * depth + "}"
+        inputs = f"[{inputs}]" if "batch" in path else inputs
+        body = f'{{"agent_name": "free", "async_run": true, "{field}": {inputs}}}'
+        headers = {"Content-Type": "application/json"}
+        answer = httpx.post(fleet.url + path, content=body, headers=headers, verify=PLAIN)
+        assert answer.status_code in (200, 400), (depth, answer.text)
+        taken += answer.status_code == 200
+    assert len(fleet.get("/run?limit=10000").json()["runs"]) == before + taken
+    eventually(lambda: not fleet.get("/run?agent=free&status=running").json()["runs"])
+    eventually(lambda: not fleet.get("/run?agent=free&status=starting").json()["runs"])
+
+
 def test_a_body_that_is_not_declared_json_is_415(fleet: Daemon) -> None:
     url = fleet.url + "/run/agent"
     answer = httpx.post(url, data={"agent_name": "worker"}, verify=PLAIN)
@@ -163,6 +184,14 @@ def test_inputs_that_break_the_signature_fail_the_run(
 def test_good_inputs_of_every_type_pass(fleet: Daemon) -> None:
     told = run(fleet, "TYPED:latest", inputs={"a": 1, "b": ["x"], "c": "y"})
     assert (told["status"], told["result"]) == ("completed", {"n": 1})
+
+
+def test_input_and_output_in_one_string_are_two_signatures(fleet: Daemon) -> None:
+    rows = {row["name"]: row for row in fleet.get("/agents").json()["agents"]}
+    row = rows["one string"]
+    assert (row["input_schema"], row["output_schema"]) == ("a: int | One", "n: int | As many")
+    assert run(fleet, "one string", inputs={"a": 1})["result"] == {"n": 1}
+    assert run(fleet, "one string", inputs={"a": "x"})["reason"] == "invalid_inputs"
 
 
 def test_an_agent_with_a_hostile_signature_fails_its_runs_and_says_where(fleet: Daemon) -> None:
@@ -250,6 +279,15 @@ def test_a_run_in_the_background_goes_on_and_is_cancelled(fleet: Daemon) -> None
     eventually(lambda: fleet.row("slow")["in_flight"] == 0, why="the agent works on")
 
 
+def test_a_client_that_hangs_up_does_not_end_its_run(fleet: Daemon) -> None:
+    body = {"agent_name": "Slow", "inputs": {"query": "hi"}}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{fleet.url}/run/agent", json=body, timeout=0.5, verify=PLAIN)
+    (row,) = fleet.get("/run?agent=slow&status=running").json()["runs"]
+    assert fleet.get(f"/run/{row['run_id']}").json()["status"] == "running"
+    assert fleet.post(f"/run/{row['run_id']}/cancel").json()["status"] == "cancelled"
+
+
 def test_a_cancel_of_a_run_that_has_ended_leaves_it(fleet: Daemon) -> None:
     told = run(fleet, "worker")
     assert fleet.post(f"/run/{told['run_id']}/cancel").json() == told
@@ -277,6 +315,18 @@ def test_the_events_of_a_run_end_with_it_and_are_resumed_after_an_id(fleet: Daem
         verify=PLAIN,
     ).json()
     assert (listed["count"], listed["events"]) == (1, [found[-1][2]])
+
+
+def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(fleet: Daemon) -> None:
+    """It reconnects after every end; a 204 is what ends that (HTML, 9.2.3)."""
+    told = run(fleet, "worker")
+    url = f"{fleet.url}/run/{told['run_id']}/events"
+    last = str(events(fleet, told["run_id"])[-1][0])
+    again = httpx.get(url, headers={"Last-Event-ID": last}, timeout=LIMIT, verify=PLAIN)
+    assert (again.status_code, again.content) == (204, b"")
+    assert httpx.get(f"{url}?after={last}", timeout=LIMIT, verify=PLAIN).status_code == 200
+    missed = httpx.get(url, headers={"Last-Event-ID": "1"}, timeout=LIMIT, verify=PLAIN)
+    assert "run_completed" in missed.text
 
 
 def test_the_events_of_a_run_under_way_come_as_they_happen(fleet: Daemon) -> None:
@@ -470,3 +520,32 @@ def test_the_end_of_a_run_is_told_signed_and_again_until_it_was_heard(fleet: Dae
         assert headers["X-Atoll-Signature"] == f"sha256={digest}"
         assert headers["X-Atoll-Run"] == told["run_id"]
         assert (path, json.loads(body)) == ("/hook", told)
+
+
+def test_a_batch_s_webhook_is_told_of_each_run(fleet: Daemon) -> None:
+    with listening() as ear:
+        body = {
+            "agent_name": "worker",
+            "batch_inputs": [{"query": "x"}, {"wrong": 1}],
+            "webhook": {"url": ear.url},
+        }
+        begun = post(fleet, "/run/batch", body).json()
+        eventually(lambda: len(ear.heard) == 2)
+    told = [json.loads(heard) for _, _, heard in ear.heard]
+    assert {one["run_id"]: one["status"] for one in told} == dict(
+        zip(begun["run_ids"], ("completed", "failed"), strict=True)
+    )
+    assert {one["batch_id"] for one in told} == {begun["batch_id"]}
+
+
+@pytest.mark.parametrize("path", ["/run/agent", "/run/batch"])
+@pytest.mark.parametrize(
+    "webhook", [{"url": "file:///x"}, {"url": "http://h/", "secret": "x" * 1001}]
+)
+def test_a_webhook_that_cannot_be_is_400_for_runs_and_batches(
+    fleet: Daemon, path: str, webhook: dict
+) -> None:
+    body = {"agent_name": "worker", "batch_inputs": [{}], "webhook": webhook}
+    answer = post(fleet, path, body)
+    assert answer.status_code == 400
+    assert "webhook." in answer.json()["detail"]

@@ -14,7 +14,13 @@ from atoll_supervisor.core.runs.events import (
     Interrupted,
     Outcome,
 )
-from atoll_supervisor.core.runs.machine import MOST_TRIES, accepted, open_question, step
+from atoll_supervisor.core.runs.machine import (
+    MOST_DETAIL,
+    MOST_TRIES,
+    accepted,
+    open_question,
+    step,
+)
 from atoll_supervisor.core.runs.records import Asking, Choosing, Key, Plan
 from atoll_supervisor.core.runs.roles import Find
 from atoll_supervisor.core.runs.view import body_of, row_of
@@ -282,6 +288,34 @@ def test_a_choice_that_does_not_fit_is_mended_once_and_then_fails() -> None:
     story.answer("b, I would say")
     assert story.fate() == ("failed", "invalid_output")
     assert len(story.run.steps) == 1
+
+
+@pytest.mark.parametrize("confidence", [90, 1.01, -0.1])
+def test_a_choice_that_is_surer_than_sure_is_mended_too(confidence: float) -> None:
+    """90 for 0.9 would pass any threshold, and so would 40 for 0.4."""
+    story = choosing().answer({"agent": "b", "confidence": confidence})
+    assert story.told[-1] == "answer_refused"
+    story.answer({"agent": "b", "confidence": 0.5})
+    assert isinstance(story.run.phase, Asking)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 1, 1.0])
+def test_a_choice_as_sure_as_the_threshold_goes_on(confidence: float) -> None:
+    story = choosing().answer({"agent": "b", "confidence": confidence})
+    assert isinstance(story.run.phase, Asking)
+
+
+def test_a_choice_that_is_named_twice_is_offered_once() -> None:
+    router = role("a", choices=("b", "B"))
+    story = Story(plan(kind="flock"), finding(router, WRITES)).answer({"result": "x"})
+    assert isinstance(story.run.phase, Choosing)
+    assert story.run.phase.choices == ("b",)
+
+
+def test_an_error_is_kept_short_whatever_an_agent_says() -> None:
+    story = Story(plan(), finding(A))
+    story.happen(AskFailed(Key(1), "x" * 1_000_000, "agent_failed", 1_002.0))
+    assert len(story.error) == MOST_DETAIL
 
 
 def test_a_loop_ends_at_its_limit_with_an_error_that_names_the_path() -> None:

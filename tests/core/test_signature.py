@@ -14,6 +14,7 @@ from atoll.config.signature import (
     SignatureError,
     Type,
     parse_signature,
+    split_signature,
 )
 from atoll.config.signature_values import completed, faults_of, json_schema
 from atoll.errors import ConfigError
@@ -114,6 +115,60 @@ def test_a_mistake_is_told_with_its_place_and_what_mends_it(text: str, at: int, 
     assert len(str(raised.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("text", "takes", "gives"),
+    [
+        ("a: str, b: int -> c: str", "a: str, b: int", "c: str"),
+        ("query->result", "query", "result"),
+        (
+            " q: str | What -- if (a -> b) or 'c -> d' -> r: list[str]? | The end - or not ",
+            "q: str | What -- if (a -> b) or 'c -> d'",
+            "r: list[str]? | The end - or not",
+        ),
+    ],
+)
+def test_input_and_output_are_written_in_one_string_too(text: str, takes: str, gives: str) -> None:
+    assert split_signature(text) == (takes, gives)
+    parse_signature(takes)
+    parse_signature(gives)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "words"),
+    [
+        ("a: str", 7, "expected `->`"),
+        ("a: str ->", 10, "a name is missing"),
+        ("-> a", 1, "`-> a` is no name"),
+        ("a -> b -> c", 8, "there is a second `->`"),
+        ("a | x -> b | to -> from", 17, "there is a second `->`"),
+        ("a - > b", 3, "`-` is not expected here"),
+        ("a: list[-> b", 9, "`-> b` is no name"),
+        ("a -> b: lst", 9, "`lst` is no type"),
+    ],
+)
+def test_one_string_that_is_not_clear_is_refused_with_its_place(
+    text: str, at: int, words: str
+) -> None:
+    with pytest.raises(SignatureError) as caught:
+        split_signature(text)
+    assert caught.value.at == at
+    assert words in caught.value.message
+
+
+def test_an_arrow_where_one_side_is_wanted_names_the_key_for_both() -> None:
+    with pytest.raises(SignatureError, match="the key `signature` takes"):
+        parse_signature("a: str -> b: str")
+    assert parse_signature("a | from -> to").fields[0].description == "from -> to"
+
+
+def test_only_ascii_digits_are_numbers() -> None:
+    """As the schema has it that a model is held to."""
+    signature = parse_signature("d: dict[int, str]")
+    assert faults_of(signature, {"d": {"٣": "x"}}, "input")
+    with pytest.raises(SignatureError):
+        parse_signature("x: Literal[٣]")
+
+
 SIGNATURE = parse_signature(
     "q: str, n: int, x: float, yes: bool, tags: list[str], by: dict[str, int],"
     "of: dict[int, str]?, kind: Literal['a', 1], more: str?"
@@ -190,3 +245,26 @@ def test_a_manifest_hands_off_in_one_way(tmp_path) -> None:
     path.write_text('[agent]\nname = "X"\n[io]\nhand_off = "a"\nhand_off_choices = ["b"]\n')
     with pytest.raises(ConfigError, match="keep one of them"):
         load_manifest(path, {})
+
+
+def test_a_manifest_has_one_string_or_two(tmp_path) -> None:
+    path = tmp_path / "agent.toml"
+    head = '[agent]\nname = "X"\n[io]\n'
+    path.write_text(f'{head}signature = "a: str -> b: str"\n')
+    assert load_manifest(path, environ={}).manifest.io.signature == "a: str -> b: str"
+    path.write_text(f'{head}signature = "a: str -> b: str"\noutput = "c"\n')
+    with pytest.raises(ConfigError) as caught:
+        load_manifest(path, environ={})
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (4, 1)
+    assert "there is `output` too" in problem.message
+    path.write_text(f'{head}signature = "a: str"\n')
+    with pytest.raises(ConfigError, match="expected `->`"):
+        load_manifest(path, environ={})
+
+
+def test_an_agent_that_is_called_as_nobody_cannot_be_chosen(tmp_path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[agent]\nname = "X"\n[io]\nhand_off_choices = ["writer", "None"]\n')
+    with pytest.raises(ConfigError, match="`none` is what a model says that chooses nobody"):
+        load_manifest(path, environ={})

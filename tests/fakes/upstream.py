@@ -7,7 +7,7 @@
 
 A reply is a list of acts played in order: bytes are sent as they are, the other
 acts wait, hang or reset. Several replies given to `on` are used one after the
-other and the last one stays. Unknown paths get
+other and the last one stays; a function makes its reply of the request. Unknown paths get
 Ollama's 404. Every request is recorded; `request.abandoned` is set when the
 client hung up before the reply was played to its end.
 
@@ -67,6 +67,9 @@ class Request:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+Answer = Reply | Callable[[Request], Reply]
 
 
 def head(
@@ -180,7 +183,7 @@ class Upstream:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.connections = 0
-        self._replies: dict[str, list[Reply]] = {}
+        self._replies: dict[str, list[Answer]] = {}
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -194,7 +197,7 @@ class Upstream:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def on(self, path: str, *replies: Reply) -> None:
+    def on(self, path: str, *replies: Answer) -> None:
         """Answer `path` with these replies in order; the last one is repeated."""
         self._replies[path] = list(replies)
 
@@ -230,17 +233,18 @@ class Upstream:
             self._tasks.discard(task)
             writer.transport.abort() if writer.is_closing() else writer.close()
 
-    def _reply(self, path: str) -> Reply:
-        replies = self._replies.get(path.partition("?")[0])
+    def _reply(self, request: Request) -> Reply:
+        replies = self._replies.get(request.path.partition("?")[0])
         if not replies:
             return whole(b"404 page not found", "404 Not Found", "text/plain")
-        return replies.pop(0) if len(replies) > 1 else replies[0]
+        reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        return reply(request) if callable(reply) else reply
 
     async def _answer(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Play the reply; True when the connection may be used again."""
-        reply = self._reply(request.path)
+        reply = self._reply(request)
         play = asyncio.ensure_future(self._play(reply, writer, request.method == "HEAD"))
         leave = asyncio.ensure_future(client_left(reader))
         try:

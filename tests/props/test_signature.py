@@ -1,15 +1,25 @@
 """Signatures of strangers: whatever is written, it parses or is refused."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.config.signature import MAX_FIELDS, Signature, SignatureError, parse_signature
+from atoll.config.signature import (
+    MAX_FIELDS,
+    SignatureError,
+    parse_signature,
+    split_signature,
+)
 from atoll.config.signature_values import faults_of, json_schema
 
+T = TypeVar("T")
+
 WORDS = ["a", "b_1", "str", "int", "list", "dict", "Literal", "Optional", "__import__('os')"]
-PIECES = st.sampled_from([*WORDS, *"[](){},:|?'\" \n\0é", "-1", "None", "\ud800"])
+PIECES = st.sampled_from([*WORDS, *"[](){},:|?'\" \n\0é", "-1", "->", "None", "\ud800"])
 HOSTILE = st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=200)
 
 PLAIN = st.sampled_from(["str", "int", "float", "bool", "Literal['a', 2]"])
@@ -30,21 +40,31 @@ VALUES = st.recursive(
 )
 
 
-def outcome(text: str) -> Signature | SignatureError:
+def outcome(text: str, parse: Callable[[str], T]) -> T | SignatureError:
     try:
-        return parse_signature(text)
+        return parse(text)
     except SignatureError as error:
         return error
 
 
 @given(HOSTILE)
 def test_any_text_parses_or_is_refused_with_a_place_in_it(text: str) -> None:
-    found = outcome(text)
+    found = outcome(text, parse_signature)
     if isinstance(found, SignatureError):
         assert 1 <= found.at <= len(text) + 1
         assert found.hint
     else:
         assert 1 <= len(found.fields) <= MAX_FIELDS
+
+
+@given(HOSTILE)
+def test_any_text_splits_into_two_that_parse_or_is_refused(text: str) -> None:
+    found = outcome(text, split_signature)
+    if isinstance(found, SignatureError):
+        assert 1 <= found.at <= len(text) + 1
+        assert found.hint
+    else:
+        assert all(parse_signature(side).fields for side in found)
 
 
 @given(st.lists(TYPES, min_size=1, max_size=4), st.data())

@@ -96,7 +96,7 @@ async def test_what_has_not_ended_is_found_by_the_next_daemon_with_its_steps(
     await finished(store, 3)
     again = DatabaseThread(tmp_path / "atoll.db")
     try:
-        found = await RunStore(again).unfinished()
+        found = await RunStore(again).unfinished(9.0)
     finally:
         await again.close(5)
     assert [run.plan.run_id for run in found] == ["run-1", "run-2"]
@@ -229,9 +229,44 @@ async def test_a_spoilt_run_does_not_hold_up_the_others(
     await begun(store, 1)
     await begun(store, 2)
     await disk.run(lambda db: db.execute("update run_plan set plan = '{' where seq = 1").rowcount)
-    assert [run.plan.run_id for run in await store.unfinished()] == ["run-2"]
+    assert [run.plan.run_id for run in await store.unfinished(9.0)] == ["run-2"]
     with pytest.raises(NotKept):
         await store.load("run-1")
+
+
+async def test_a_run_is_not_forgotten_before_its_webhook_has_heard(store: RunStore) -> None:
+    await finished(store, 1, webhook=Webhook("http://localhost/x", "s"))
+    await store.prune(oldest=1e12, most=0)
+    assert [run.plan.run_id for run in await store.untold()] == ["run-1"]
+    await store.heard("run-1")
+    await store.prune(oldest=1e12, most=0)
+    assert await store.load("run-1") is None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "update run_plan set plan = '{' where seq = 1",
+        "update run_progress set progress = x'ff' where seq = 1",
+        "delete from run_plan where seq = 1",
+        "update run_step set step = '[]'",
+        "update run set row = '{', id = x'ff' where seq = 1; delete from run_progress",
+    ],
+)
+async def test_a_spoilt_run_is_no_ghost_that_is_running_for_ever(
+    store: RunStore, disk: DatabaseThread, spoil: str
+) -> None:
+    kept = await begun(store, 1)
+    await kept.answer('{"result": "x"}')
+    await disk.run(lambda db: db.executescript(spoil).rowcount)
+    assert await store.unfinished(9.0) == []
+    (row,) = map(msgspec.json.decode, (await store.page(Wanted(9))).rows)
+    assert (row["status"], row["reason"]) == ("failed", "internal")
+    assert row["completed_at"] == "1970-01-01T00:00:09.000Z"
+    assert row["error"] == "what was kept of it cannot be read"
+    assert len((await store.page(Wanted(9, status="running"))).rows) == 0
+    await store.prune(oldest=10.0, most=100)
+    assert (await store.page(Wanted(9))).rows == ()
 
 
 async def test_a_disk_that_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -157,6 +157,23 @@ async def test_a_fault_of_ours_fails_the_run_and_says_so(caplog: pytest.LogCaptu
     assert "boom" in caplog.text
 
 
+async def test_what_cannot_be_written_down_fails_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Not the disk, which is waited for: a value that has no JSON."""
+
+    class Particular(Paper):
+        async def save(self, run: Run, told: Sequence[Told], all_told: Sequence[Told]) -> None:
+            if run.steps:
+                raise RecursionError("boom")
+            await super().save(run, told, all_told)
+
+    work = working(Particular(), Asked(good))
+    work.begin()
+    told = body_of((await finished(work)).run)
+    assert (told.status, told.reason, told.path) == ("failed", "internal", ())
+    assert "boom" in caplog.text
+    assert [one.id for one in work.told] == list(range(1, len(work.told) + 1))
+
+
 async def test_followers_get_every_event_once_and_the_end() -> None:
     paper, leaving = Paper(), asyncio.Event()
     work = working(paper, Asked(good))

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from atoll_supervisor.core.runs.events import CancelAsked
-from atoll_supervisor.core.runs.hooks import signature_of, webhook_fault
+from atoll_supervisor.core.runs.hooks import address_fault, signature_of, webhook_fault
 from atoll_supervisor.core.runs.machine import accepted, step
 from atoll_supervisor.core.runs.records import Run, Webhook
 from atoll_supervisor.core.runs.view import body_of
@@ -97,6 +97,56 @@ async def test_one_that_is_not_there_is_no_fault_of_ours() -> None:
         assert said == "it cannot be reached (ConnectError)"
 
 
+@pytest.mark.parametrize(
+    ("address", "private", "served"),
+    [
+        ("127.0.0.1", "", "this machine"),
+        ("127.8.8.8", "", "this machine"),
+        ("::1", "", "this machine"),
+        ("::ffff:127.0.0.1", "", "this machine"),
+        ("0.0.0.0", "", "this machine"),
+        ("::", "", "this machine"),
+        ("169.254.169.254", "link-local", "link-local"),
+        ("::ffff:169.254.169.254", "link-local", "link-local"),
+        ("fe80::1%eth0", "link-local", "link-local"),
+        ("224.0.0.1", "one machine", "one machine"),
+        ("10.0.0.7", "", ""),
+        ("192.0.2.1", "", ""),
+        ("2001:db8::1", "", ""),
+    ],
+)
+def test_which_addresses_are_told_nothing(address: str, private: str, served: str) -> None:
+    for words, serves_others in ((private, False), (served, True)):
+        said = address_fault(address, serves_others=serves_others)
+        assert words in said
+        assert bool(words) == bool(said)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1"])
+async def test_strangers_cannot_reach_this_machine_whatever_they_call_it(host: str) -> None:
+    """Numbers are written in many ways, and any name may stand for them."""
+    async with listening(OK) as (ear, url):
+        made = Messenger(serves_others=True)
+        said = await made.post(Webhook(url.replace("127.0.0.1", host)), b"{}", "r1")
+        await made.close()
+    assert "this machine" in said
+    assert ear.heard == []
+
+
+async def test_a_name_is_told_by_its_address_under_its_name() -> None:
+    async with listening(OK) as (ear, url), messenger() as made:
+        named = url.replace("127.0.0.1", "localhost")
+        assert await made.post(Webhook(named), b"{}", "r1") == ""
+    port = url.split(":")[2].split("/")[0]
+    assert f"host: localhost:{port}\r\n".encode() in ear.heard[0].lower()
+
+
+async def test_a_host_that_nobody_knows_is_told_so() -> None:
+    async with messenger() as made:
+        said = await made.post(Webhook("http://nobody.invalid/x"), b"{}", "r1")
+        assert said == "nobody knows an address of its host"
+
+
 async def test_without_a_secret_nothing_is_signed() -> None:
     async with listening(OK) as (ear, url), messenger() as made:
         await made.post(Webhook(url), b"{}", "r1")
@@ -154,7 +204,7 @@ async def until_heard(store: RunStore) -> None:
 
 async def test_it_is_told_again_until_it_has_heard(store: RunStore) -> None:
     async with listening(FAILS, MOVED, OK) as (ear, url):
-        hooks = Hooks(store, waits=(0.01,) * 5)
+        hooks = Hooks(store, Messenger(), waits=(0.01,) * 5)
         run = await ended(store, url)
         hooks.tell(run)
         await until_heard(store)
@@ -166,13 +216,13 @@ async def test_it_is_told_again_until_it_has_heard(store: RunStore) -> None:
 
 async def test_the_next_daemon_tells_what_this_one_could_not(store: RunStore) -> None:
     async with listening(FAILS, OK) as (ear, url):
-        first = Hooks(store, waits=(600.0,))
+        first = Hooks(store, Messenger(), waits=(600.0,))
         first.tell(await ended(store, url))
         async with asyncio.timeout(10):
             while not ear.heard:
                 await asyncio.sleep(0.01)
         await first.close()
-        second = Hooks(store)
+        second = Hooks(store, Messenger())
         await second.take_up()
         await until_heard(store)
         await second.close()
@@ -181,7 +231,7 @@ async def test_the_next_daemon_tells_what_this_one_could_not(store: RunStore) ->
 
 async def test_it_is_given_up_at_last(store: RunStore) -> None:
     async with listening(FAILS) as (ear, url):
-        hooks = Hooks(store, waits=(0.01, 0.01))
+        hooks = Hooks(store, Messenger(), waits=(0.01, 0.01))
         hooks.tell(await ended(store, url))
         await until_heard(store)
         await hooks.close()

@@ -30,6 +30,10 @@ SCRIPT = """
 capabilities = ["completion", "tools"]
 
 [[turn]]
+system = "You are a helpful assistant"
+chunks = ['{"result": "Hello to you."}']
+
+[[turn]]
 system = "You report facts"
 [[turn.call]]
 name = "memory"
@@ -135,6 +139,16 @@ def results(events: list[tuple[str, dict[str, object]]]) -> list[tuple[str, str]
         for kind, data in events
         if kind == "tool_result"
     ]
+
+
+def test_the_assistant_takes_and_gives_what_its_manifest_says(fleet: Fleet) -> None:
+    def asked(**inputs: object) -> dict[str, object]:
+        body = {"agent_name": "assistant", "inputs": inputs}
+        return httpx.post(f"{fleet.url}/run/agent", json=body, timeout=60, verify=PLAIN).json()
+
+    done = asked(query="Hello, world!")
+    assert (done["status"], done["result"]) == ("completed", {"result": "Hello to you."})
+    assert "input `query` (str) is missing" in str(asked(question="Hello?")["error"])
 
 
 def test_the_machine_tells_a_fact_that_its_tool_has_looked_at(fleet: Fleet) -> None:

@@ -16,102 +16,26 @@ import pytest
 
 from tests.fakes.daemon import PLAIN, Daemon, add_agent, eventually, running
 from tests.fakes.disk import OnDisk, small_disk
+from tests.fakes.noting import LIMIT, ended, events, noted, start, workflow
 from tests.fakes.workers import add_worker
 
-LIMIT = 60
 PARALLEL = 60
 """Background runs at once here; benchmarks/runs.py takes 200."""
 KILLS = 4
-ENDS = ("completed", "failed", "cancelled")
-
-NOTES = """
-from pathlib import Path
-
-def note(word: str) -> str:
-    \"\"\"Write a word down.\"\"\"
-    with Path({path!r}).open("a") as file:
-        file.write(word + "\\n")
-    return "noted"
-"""
-# With tools and a form to keep to, a model is asked for its answer once more, held to the form.
-NOTING = """
-[[turn]]
-[[turn.call]]
-name = "note"
-arguments = {{ word = "{word}" }}
-
-[[turn]]
-chunks = ["I have it."]
-
-[[turn]]
-delay = {delay}
-chunks = ['{said}']
-"""
-
-
-def add_noting(daemon: Daemon, name: str, said: str, delay: float, **kinds: str) -> None:
-    """An agent that writes its name into `notes` in each step, and then takes its time."""
-    more = '[tools]\npython = "tools.py"\n[deployment]\nrestart = "always"\nrestart_delay = 0.05'
-    folder = add_worker(daemon.agents, name, more=more, **kinds).parent
-    notes = str(daemon.agents.parent / "notes")
-    (folder / "tools.py").write_text(NOTES.format(path=notes))
-    (folder / "script.toml").write_text(
-        'capabilities = ["completion", "tools"]\n'
-        + NOTING.format(word=name, delay=delay, said=said)
-    )
-
-
-def noted(daemon: Daemon) -> Counter[str]:
-    path = daemon.agents.parent / "notes"
-    return Counter(path.read_text().split() if path.exists() else [])
-
-
-def start(daemon: Daemon, agent: str, kind: str = "agent", key: str = "", **more: object) -> dict:
-    body = {"agent_name": agent, "inputs": {"query": "go"}, "async_run": True, **more}
-    headers = {"Idempotency-Key": key} if key else {}
-    url = f"{daemon.url}/run/{kind}"
-    answer = httpx.post(url, json=body, headers=headers, timeout=LIMIT, verify=PLAIN)
-    return answer.raise_for_status().json()
-
-
-def ended(daemon: Daemon, run_id: str) -> dict:
-    """The run once it has ended."""
-    told: dict = {}
-
-    def is_over() -> bool:
-        nonlocal told
-        told = daemon.get(f"/run/{run_id}").raise_for_status().json()
-        return told["status"] in ENDS
-
-    eventually(is_over, LIMIT, "the run did not end")
-    return told
-
-
-def kinds(daemon: Daemon, run_id: str) -> list[str]:
-    url = f"{daemon.url}/run/{run_id}/events"
-    answer = httpx.get(url, headers={"Accept": "application/json"}, timeout=LIMIT, verify=PLAIN)
-    return [one["type"] for one in answer.raise_for_status().json()["events"]]
-
-
-def workflow(tmp_path: Path, first: float = 0.0, second: float = 1.0) -> Daemon:
-    """Two agents; how many seconds each takes."""
-    daemon = Daemon(tmp_path)
-    to_second = 'hand_off = "second"'
-    add_noting(daemon, "first", '{"query": "x"}', first, gives="query: str", io=to_second)
-    add_noting(daemon, "second", '{"result": "done"}', second)
-    return daemon
 
 
 @pytest.mark.parametrize("policy", ["continue", "fail"])
+@pytest.mark.parametrize("victim", ["second", "keeper"])
 def test_a_run_whose_agent_is_killed_goes_on_or_fails_as_it_was_told(
-    tmp_path: Path, policy: str
+    tmp_path: Path, victim: str, policy: str
 ) -> None:
+    """With the keeper die all agents."""
     with running(workflow(tmp_path)) as daemon:
         run_id = start(daemon, "first", "flock", on_interrupt=policy)["run_id"]
         eventually(lambda: noted(daemon)["second"] == 1)
-        os.kill(daemon.units()["second"], signal.SIGKILL)
+        os.kill(daemon.keeper if victim == "keeper" else daemon.units()["second"], signal.SIGKILL)
         told = ended(daemon, run_id)
-        assert "interrupted" in kinds(daemon, run_id)
+        assert "interrupted" in [one["type"] for one in events(daemon, run_id)]
         if policy == "continue":
             assert (told["status"], told["result"]) == ("completed", {"result": "done"})
             assert noted(daemon) == {"first": 1, "second": 2}
@@ -139,6 +63,29 @@ def test_a_run_whose_daemon_is_killed_goes_on_from_its_last_finished_step_or_fai
             assert (told["status"], told["reason"]) == ("failed", "interrupted")
             assert told["error"].endswith("the daemon was restarted")
             assert noted(daemon)["second"] == 1, "it was asked again"
+
+
+def test_a_follower_misses_nothing_and_hears_nothing_twice_through_a_kill(tmp_path: Path) -> None:
+    """It comes back with the id of the last event that it has, as a browser does by itself."""
+    ids: list[int] = []
+
+    def follow(run_id: str) -> None:
+        headers = {"Last-Event-ID": str(ids[-1])} if ids else {}
+        url = f"{daemon.url}/run/{run_id}/events"
+        with httpx.stream("GET", url, headers=headers, timeout=LIMIT, verify=PLAIN) as answer:
+            told = (line.partition("id: ") for line in answer.iter_lines())
+            ids.extend(int(number) for head, word, number in told if word and not head)
+
+    with running(workflow(tmp_path)) as daemon, ThreadPoolExecutor(1) as pool:
+        run_id = start(daemon, "first", "flock")["run_id"]
+        following = pool.submit(follow, run_id)
+        eventually(lambda: noted(daemon)["second"] == 1)
+        daemon.stop(signal.SIGKILL)
+        assert isinstance(following.exception(LIMIT), httpx.TransportError)
+        daemon.start(settled=False)
+        follow(run_id)
+        assert ids == [one["id"] for one in events(daemon, run_id)] == list(range(1, len(ids) + 1))
+        assert ended(daemon, run_id)["status"] == "completed"
 
 
 @pytest.mark.parametrize("way", ["stop", "upgrade"])
@@ -275,7 +222,7 @@ def test_no_accepted_run_is_lost_or_a_ghost_or_done_twice_through_kills(tmp_path
             told = ended(daemon, run_id)
             fate = (told["status"], told["reason"])
             assert fate in (("completed", None), ("failed", "interrupted")), (seed, key, told)
-            counted = Counter(kinds(daemon, run_id))
+            counted = Counter(one["type"] for one in events(daemon, run_id))
             assert counted["step_completed"] == len(told["path"]) <= 2, f"seed {seed}"
             assert counted["run_completed"] + counted["run_failed"] == 1, f"seed {seed}"
     with sqlite3.connect(daemon.state / "atoll.db") as db:

@@ -21,6 +21,7 @@ _PROSE = frozenset(
         ("description",),
         ("io", "input"),
         ("io", "output"),
+        ("io", "signature"),
     }
 )
 """Text for people and models: only `${VAR}` is a reference there, a lone `$VAR` is prose."""

@@ -131,11 +131,13 @@ class Budget(Table, frozen=True):
 class Io(Table, frozen=True):
     """`[io]`: Flock's typed input and output, and the next agent of a workflow.
 
-    The next agent is `hand_off`, or one of `hand_off_choices`, as the model says.
+    `signature` is `input -> output` in one string. The next agent is `hand_off`, or
+    one of `hand_off_choices`, as the model says.
     """
 
     input: str | None = None
     output: str | None = None
+    signature: str | None = None
     hand_off: str | None = None
     hand_off_choices: tuple[str, ...] = ()
     hand_off_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5

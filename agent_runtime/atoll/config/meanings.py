@@ -81,6 +81,7 @@ MEANINGS: Mapping[str, str] = {
     "Budget.tokens_per_session": "Most tokens of one session, over all its turns and restarts.",
     "Io.input": 'Typed input: "query: str | What is asked".',
     "Io.output": 'Typed output: "result: str | What was found".',
+    "Io.signature": 'Instead: both in one string, "query: str -> result: str".',
     "Io.hand_off": "The next agent of a workflow.",
     "Io.hand_off_choices": "Instead: agents of which the model chooses the next.",
     "Io.hand_off_threshold": "How sure it must be of its choice; below, the workflow ends.",

@@ -9,6 +9,8 @@ import re
 import unicodedata
 
 MAX_NAME = 64
+NOBODY = "none"
+"""What a model says that hands off to nobody; so no agent of this name can be chosen."""
 _FORBIDDEN = frozenset("/\\")
 _RUNS = re.compile(r"[^a-z0-9_-]+")
 

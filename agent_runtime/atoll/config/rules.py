@@ -5,16 +5,17 @@ together with every other mistake of the file.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from atoll.config.document import Fault
 from atoll.config.expand import is_variable
 from atoll.config.loopback import FIRST_PORT
-from atoll.config.names import name_fault
+from atoll.config.names import NOBODY, name_fault, slug_of
 from atoll.config.positions import Path
-from atoll.config.signature import SignatureError, parse_signature
+from atoll.config.signature import SignatureError, parse_signature, split_signature
+from atoll.config.suggest import one_of
 from atoll.wire.json import JsonObject, JsonValue
 
 _LOADER = re.compile(r"LD_[A-Z_]+|PYTHON(STARTUP|PATH|HOME)|BASH_ENV")
@@ -76,17 +77,35 @@ def _llm(llm: JsonObject) -> Iterator[Fault]:
 
 
 def _io(io: JsonObject) -> Iterator[Fault]:
-    for key in ("input", "output"):
-        text = io.get(key)
-        if isinstance(text, str) and "${" not in text:
-            try:
-                parse_signature(text)
-            except SignatureError as error:
-                message = f"at character {error.at} of the signature: {error.message}"
-                yield Fault(path=("io", key), message=message, hint=error.hint)
+    yield from _signature(io, "input", parse_signature)
+    yield from _signature(io, "output", parse_signature)
+    yield from _signature(io, "signature", split_signature)
+    if "signature" in io and (twice := [key for key in ("input", "output") if key in io]):
+        message = f"`signature` holds the input and the output, and there is {one_of(twice)} too"
+        hint = "keep `signature`, or the two others"
+        yield Fault(path=("io", "signature"), message=message, hint=hint, at_key=True)
     if "hand_off" in io and "hand_off_choices" in io:
         message = "`hand_off` names the next agent and `hand_off_choices` lets the model choose"
         yield Fault(path=("io", "hand_off"), message=message, hint="keep one of them", at_key=True)
+    yield from _choices(io.get("hand_off_choices"))
+
+
+def _choices(choices: JsonValue) -> Iterator[Fault]:
+    names = choices if isinstance(choices, list) else []
+    if any(isinstance(name, str) and slug_of(name) == NOBODY for name in names):
+        message = f"`{NOBODY}` is what a model says that chooses nobody"
+        hint = "give that agent another name, or leave it out: nobody can always be chosen"
+        yield Fault(path=("io", "hand_off_choices"), message=message, hint=hint)
+
+
+def _signature(io: JsonObject, key: str, parse: Callable[[str], object]) -> Iterator[Fault]:
+    text = io.get(key)
+    if isinstance(text, str) and "${" not in text:
+        try:
+            parse(text)
+        except SignatureError as error:
+            message = f"at character {error.at} of the signature: {error.message}"
+            yield Fault(path=("io", key), message=message, hint=error.hint)
 
 
 def _port(port: JsonValue, path: Path) -> Iterator[Fault]:

@@ -1,5 +1,6 @@
 """Flock's signatures, `name: type | description, …`: a closed grammar, read without eval.
 
+    both        = signature "->" signature
     signature   = field *("," field)
     field       = name [":" type] ["|" description]
     type        = plain ["?"]
@@ -7,9 +8,9 @@
                 / "Literal[" constant *("," constant) "]" / "Optional[" type "]"
     key         = "str" / "int" / "Literal[" constant *("," constant) "]"
 
-A field without a type is a `str`. Brackets and quotes protect commas, also in a
-description; an apostrophe within a word is none. Nothing else parses, and every
-mistake is told with its place and what mends it (seeds-contract.md 3.2).
+A field without a type is a `str`. Brackets and quotes protect commas, and in `both`
+arrows, also in a description; an apostrophe within a word is none. Nothing else parses,
+and every mistake is told with its place and what mends it (seeds-contract.md 3.2).
 """
 
 import re
@@ -31,9 +32,10 @@ Constant = str | int | bool | None
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _SPACE = re.compile(r"\s*")
-_NUMBER = re.compile(r"-?\d{1,18}(?![\w.])")
+_NUMBER = re.compile(r"-?[0-9]{1,18}(?![\w.])")
 _STRING = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"")
-_PROSE = re.compile(r"[^,()\[\]{}\"']+")
+_PROSE = re.compile(r"[^,()\[\]{}\"'-]+")
+_ARROW = "->"
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
 _WORDS = ("str", "int", "float", "bool", "list", "dict", "Literal", "Optional")
 _KNOWN = "the types are str, int, float, bool, list[T], dict[K, V], Literal[…] and T?"
@@ -112,17 +114,33 @@ class Signature(Struct, frozen=True):
 @lru_cache(maxsize=1024)
 def parse_signature(text: str) -> Signature:
     """The fields of a signature; raises SignatureError."""
+    return Signature(_reader(text).fields())
+
+
+@lru_cache(maxsize=1024)
+def split_signature(text: str) -> tuple[str, str]:
+    """The two signatures of `input -> output`, as they are written; raises SignatureError."""
+    reader = _reader(text, has_arrow=True)
+    reader.fields()
+    begin, end = reader.arrow()
+    reader.fields()
+    reader.end()
+    return text[:begin].strip(), text[end:].strip()
+
+
+def _reader(text: str, *, has_arrow: bool = False) -> "_Reader":
     if len(text) > MAX_SIGNATURE:
         fix = f"at most {MAX_SIGNATURE} are read"
         raise SignatureError(MAX_SIGNATURE, f"the signature has {len(text)} characters", fix)
-    return Signature(_Reader(text).fields())
+    return _Reader(text, has_arrow)
 
 
 class _Reader:
-    """A place in the text, and what may stand there."""
+    """A place in the text, and what may stand there; an arrow may only with `has_arrow`."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, has_arrow: bool) -> None:
         self._text = text
+        self._has_arrow = has_arrow
         self._at = 0
 
     def fields(self) -> tuple[Field, ...]:
@@ -139,6 +157,18 @@ class _Reader:
             if not self._takes(","):
                 return tuple(found.values())
 
+    def arrow(self) -> tuple[int, int]:
+        """Where the arrow begins and ends, which has to stand here."""
+        begin = self._skip()
+        self._expect(_ARROW, "write `query: str -> result: str`")
+        return begin, self._at
+
+    def end(self) -> None:
+        """Nothing may stand here."""
+        if self._skip() < len(self._text):
+            fix = "put quotes around the one that is part of a description"
+            raise self._error(f"there is a second `{_ARROW}`", fix)
+
     def _field(self) -> Field:
         name = self._name("a field begins with its name, as in `query: str | What to look for`")
         kind: Type = Plain("str")
@@ -148,10 +178,8 @@ class _Reader:
             kind = self._type(0)
             words = self._text[begin : self._at].strip()
         description = self._description() if self._takes("|") else ""
-        if self._skip() < len(self._text) and self._text[self._at] != ",":
-            got = shown(self._text[self._at])
-            fix = "a field is `name: type | description`, and a comma begins the next one"
-            raise self._error(f"`{got}` is not expected here", fix)
+        if self._skip() < len(self._text) and not self._ends_field():
+            raise self._unexpected()
         return Field(name, kind, words, description)
 
     def _name(self, fix: str) -> str:
@@ -243,10 +271,9 @@ class _Reader:
         begin = self._at
         opened: list[int] = []
         while self._at < len(self._text):
-            char = self._text[self._at]
-            if char == "," and not opened:
+            if not opened and self._ends_field():
                 break
-            self._prose(char, opened)
+            self._prose(self._text[self._at], opened)
         if opened:
             char = self._text[opened[-1]]
             fix = f"close it with `{_CLOSES[char]}`, or leave it out"
@@ -281,6 +308,21 @@ class _Reader:
             raise self._error(f"`{char}` is never closed", "close it, or leave it out", begin)
         self._at = end + 1
 
+    def _ends_field(self) -> bool:
+        """Whether a comma stands here, or the arrow if there is one to come."""
+        found = self._text.startswith(_ARROW, self._at) and self._has_arrow
+        return found or self._text[self._at] == ","
+
+    def _unexpected(self) -> SignatureError:
+        if self._text.startswith(_ARROW, self._at):
+            return self._error(
+                f"`{_ARROW}` is not expected here",
+                "the key `signature` takes an input and an output in one string",
+            )
+        got = shown(self._text[self._at])
+        fix = "a field is `name: type | description`, and a comma begins the next one"
+        return self._error(f"`{got}` is not expected here", fix)
+
     def _skip(self) -> int:
         found = _SPACE.match(self._text, self._at)
         self._at = found.end() if found else self._at
@@ -288,7 +330,7 @@ class _Reader:
 
     def _takes(self, char: str) -> bool:
         if self._text.startswith(char, self._skip()):
-            self._at += 1
+            self._at += len(char)
             return True
         return False
 

@@ -10,7 +10,7 @@ from atoll.config.suggest import did_you_mean, shown
 from atoll.wire.json import JsonObject, JsonValue
 
 MOST_FAULTS = 10
-_WHOLE = re.compile(r"-?\d{1,18}")
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _JSON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
 

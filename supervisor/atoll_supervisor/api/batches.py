@@ -17,9 +17,9 @@ from atoll.http.decoding import decode
 from atoll.wire.json import JsonObject
 from atoll_supervisor.api.auth import WORK
 from atoll_supervisor.api.problems import AnyRequest, described
-from atoll_supervisor.api.runs import JSON, AnyRuns, Key, keyed
+from atoll_supervisor.api.runs import JSON, AnyRuns, Key, allowed, keyed
 from atoll_supervisor.core.runs.batches import BatchBody, batch_body, item_inputs
-from atoll_supervisor.core.runs.records import BatchOrder, OnInterrupt, Order
+from atoll_supervisor.core.runs.records import BatchOrder, OnInterrupt, Order, Webhook
 from atoll_supervisor.ports import Runs
 
 MOST_ITEMS = 10_000
@@ -32,7 +32,7 @@ class BatchRequest(Struct, frozen=True, kw_only=True):
 
     `input_mapping` picks fields of a row and gives them the agent's names;
     `static_inputs` are the same for every row. With `return_errors` a run that
-    fails is a result like any other.
+    fails is a result like any other. The webhook is told of each run.
     """
 
     agent_name: Annotated[str, Meta(max_length=200)]
@@ -43,6 +43,7 @@ class BatchRequest(Struct, frozen=True, kw_only=True):
     max_workers: Annotated[int, Meta(ge=1, le=256)] = 5
     return_errors: bool = False
     on_interrupt: OnInterrupt = "continue"
+    webhook: Webhook | None = None
     write_to_csv: str | None = None
 
 
@@ -58,13 +59,14 @@ _BATCH = ResponseSpec(BatchBody, description="The batch")
 async def run_batch(request: AnyRequest, runs: AnyRuns, key: Key = None) -> Response[bytes]:
     """Run an agent once for each row, in the background; answers at once with the batch."""
     asked = decode(_requests, await request.body())
-    rows = _rows(asked)
+    rows, webhook = _rows(asked), allowed(asked.webhook)
     orders = [
         Order(
             kind="agent",
             agent=asked.agent_name,
             inputs=item_inputs(row, asked.input_mapping, asked.static_inputs),
             on_interrupt=asked.on_interrupt,
+            webhook=webhook,
         )
         for row in rows
     ]

@@ -1,8 +1,9 @@
 """`GET /run/{run_id}/events`: what happens to a run, as it happens.
 
 Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)
-that end with the run and are resumed by `Last-Event-ID`; one JSON document of what has
-happened with `Accept: application/json`.
+that end with the run and are resumed by `Last-Event-ID`; a browser comes back after every
+end, and is told by a 204 that there is no more. One JSON document of what has happened
+with `Accept: application/json`.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ _encode = msgspec.json.Encoder().encode
     "/run/{run_id:str}/events", opt=WORK, operation_id="read_run_events", tags=["flock"],
     responses={
         200: ResponseSpec(str, description="The events", media_type=SSE),
+        204: ResponseSpec(None, description="The run has ended and `Last-Event-ID` was its last"),
         **described(400, 401, 404),
     },
 )  # fmt: skip
@@ -49,10 +51,12 @@ async def read_run_events(
     last_event_id: LastEventId = None,
 ) -> Response[bytes] | Stream:
     """A run's events from its beginning, or after an id, until it has ended."""
-    await runs.run(run_id)
+    run = await runs.run(run_id)
     place = after if last_event_id is None else last_event_id
     if JSON in request.headers.get("accept", ""):
         return await _so_far(runs, run_id, place)
+    if last_event_id is not None and run.is_final and last_event_id >= run.progress.told:
+        return Response(b"", status_code=204, headers=_HEADERS)
     pages = runs.follow(run_id, place, leaving)
     return Stream(_rendered(pages), media_type=SSE, headers=_HEADERS)
 

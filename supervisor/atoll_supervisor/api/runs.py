@@ -158,6 +158,13 @@ async def delete_run(runs: AnyRuns, run_id: RunId) -> Deleted:
     return Deleted(run_id)
 
 
+def allowed(webhook: Webhook | None) -> Webhook | None:
+    """The webhook, if it is one that can be told; raises ClientError."""
+    if webhook is not None and (fault := webhook_fault(webhook)):
+        raise ClientError(fault)
+    return webhook
+
+
 async def keyed(request: AnyRequest, key: str | None) -> IdempotencyKey | None:
     """What the request is called, with a digest of its path and its body; raises ClientError."""
     if key is None:
@@ -172,15 +179,13 @@ async def _started(
     kind: Kind, request: AnyRequest, runs: Runs, leaving: Leaving, key: str | None
 ) -> Response[bytes]:
     asked = decode(_requests, await request.body())
-    if asked.webhook is not None and (fault := webhook_fault(asked.webhook)):
-        raise ClientError(fault)
     order = Order(
         kind=kind,
         agent=asked.agent_name,
         inputs=asked.inputs,
         on_interrupt=asked.on_interrupt,
         max_steps=asked.max_steps,
-        webhook=asked.webhook,
+        webhook=allowed(asked.webhook),
     )
     run = await runs.start(order, await keyed(request, key))
     if not asked.async_run:

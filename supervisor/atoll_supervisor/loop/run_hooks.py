@@ -17,10 +17,12 @@ _log = logging.getLogger("atoll.runs")
 class Hooks:
     """The webhooks that have still to hear; `waits` are seconds between tries."""
 
-    def __init__(self, store: RunStore, waits: tuple[float, ...] = WAITS) -> None:
+    def __init__(
+        self, store: RunStore, messenger: Messenger, waits: tuple[float, ...] = WAITS
+    ) -> None:
         self._store = store
         self._waits = waits
-        self._messenger = Messenger()
+        self._messenger = messenger
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def tell(self, run: Run) -> None:

@@ -20,7 +20,7 @@ from atoll_supervisor.core.runs.events import (
     Outcome,
     Told,
 )
-from atoll_supervisor.core.runs.machine import open_question, step
+from atoll_supervisor.core.runs.machine import FAULT, given_up, open_question, step
 from atoll_supervisor.core.runs.records import Run
 from atoll_supervisor.core.runs.roles import Find
 from atoll_supervisor.loop.run_asks import Heard
@@ -108,10 +108,9 @@ class Work:
             await either(self._news, leaving, None)
 
     async def _take(self, event: Event) -> None:
-        outcome = self._outcome(event)
-        if not outcome.told and outcome.ask is None:
+        outcome = await self._kept(event)
+        if outcome is None:
             return
-        await self._keep(outcome)
         self.run = outcome.run
         self.told += outcome.told
         news, self._news = self._news, asyncio.Event()
@@ -120,17 +119,18 @@ class Work:
             self._stop_asking()
             self._asking = asyncio.create_task(self._ask(outcome.ask))
 
-    def _outcome(self, event: Event) -> Outcome:
-        """A fault of ours fails the run; it must not stay where it is for ever."""
+    async def _kept(self, event: Event) -> Outcome | None:
+        """What came of it, None for nothing; a fault of ours ends the run, or it stays open."""
         try:
-            return step(self.run, event, self._find)
+            outcome = step(self.run, event, self._find)
+            if not outcome.told and outcome.ask is None:
+                return None
+            await self._keep(outcome)
         except Exception:  # noqa: BLE001  whatever it is, the run must not stay open for ever
             _log.exception("run %s cannot take %s", self.run.plan.run_id, type(event).__name__)
-            key = open_question(self.run)
-            if key is None or isinstance(event, AskFailed):
-                return step(self.run, CancelAsked(event.at), self._find)
-            words = "the daemon failed; its log has the reason"
-            return step(self.run, AskFailed(key, words, "internal", event.at), self._find)
+            outcome = given_up(self.run, event.at)
+            await self._keep(outcome)
+        return outcome
 
     async def _keep(self, outcome: Outcome) -> None:
         """A disk that refuses is waited for: what is not kept is not told."""
@@ -149,8 +149,7 @@ class Work:
             heard: Event = await self._asker.ask(ask)
         except Exception:  # noqa: BLE001  the same
             _log.exception("run %s could not ask %s", self.run.plan.run_id, ask.agent)
-            words = "the daemon failed; its log has the reason"
-            heard = AskFailed(ask.key, words, "internal", self._epoch())
+            heard = AskFailed(ask.key, FAULT, "internal", self._epoch())
         self._inbox.put_nowait(heard)
 
     def _stop_asking(self) -> None:

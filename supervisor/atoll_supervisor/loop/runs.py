@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from atoll.errors import Busy, ClientError, NotFound
+from atoll.errors import ClientError, NotFound
 from atoll_supervisor.core.runs.events import Outcome, Told
 from atoll_supervisor.core.runs.machine import accepted
 from atoll_supervisor.core.runs.records import (
@@ -26,14 +26,14 @@ from atoll_supervisor.gateway.naming import slug_in
 from atoll_supervisor.loop.lanes import Lane
 from atoll_supervisor.loop.run_asks import Asker
 from atoll_supervisor.loop.run_hooks import Hooks
+from atoll_supervisor.loop.run_room import Room
 from atoll_supervisor.loop.run_work import RETRY, Work
 from atoll_supervisor.ports import Fleet
 from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.webhook import Messenger
 
 AT_ONCE = 256
 """Runs that are under way at once."""
-MOST_LIVE = 20_000
-"""Runs that are under way or wait; more are refused."""
 PULSE = 15.0
 """Seconds after which a follower hears that nothing has happened."""
 PRUNE_EVERY = 300.0
@@ -70,6 +70,7 @@ class Runs:
         fleet: Fleet,
         token: str,
         retention: Retention,
+        messenger: Messenger,
         epoch: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -77,8 +78,9 @@ class Runs:
         self._epoch = epoch
         self._retention = retention
         self._asker = Asker(fleet, token, epoch)
-        self._hooks = Hooks(store)
+        self._hooks = Hooks(store, messenger)
         self._live: dict[str, Work] = {}
+        self._room = Room()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lane = Lane(AT_ONCE, Work.begin)
         self._batches: dict[str, Lane] = {}
@@ -196,11 +198,14 @@ class Runs:
             return None
 
     async def _take_up(self) -> None:
+        taken: set[str] = set()  # one that has ended since it was read must not begin again
         while True:
             try:
-                for run in await self._store.unfinished():
-                    if run.plan.run_id not in self._live:
+                for run in await self._store.unfinished(self._epoch()):
+                    if run.plan.run_id not in taken:
                         told = await self._store.events(run.plan.run_id, 0)
+                        taken.add(run.plan.run_id)
+                        self._room.keep(run.plan)
                         self._enter(Outcome(run, tuple(told)))
                 await self._hooks.take_up()
             except NotKept:
@@ -214,14 +219,18 @@ class Runs:
     ) -> str:
         """The id of the run or the batch that is there now, by this request or by one before."""
         await self._taken_up.wait()
-        if len(self._live) + len(plans) > MOST_LIVE:
-            raise Busy(f"{len(self._live)} runs are under way or wait; ask again later")
+        self._room.take(plans)
         outcomes = [accepted(plan) for plan in plans]
-        known = await self._store.accept(outcomes, key, batch)
+        try:
+            known = await self._store.accept(outcomes, key, batch)
+        except BaseException:
+            self._room.leave(*plans)
+            raise
         if known is None:
             for outcome in outcomes:
                 self._enter(outcome)
             return batch.batch_id if batch is not None else plans[0].run_id
+        self._room.leave(*plans)
         if not known.is_same:
             raise KeyReused("this Idempotency-Key came before with another request")
         return known.target
@@ -249,6 +258,7 @@ class Runs:
             self._hooks.tell(work.run)
         finally:
             self._live.pop(plan.run_id, None)
+            self._room.leave(plan)
             self._lane.leave(work)
             if lane := self._batches.get(plan.batch):
                 lane.leave(work)

@@ -12,6 +12,7 @@ from atoll.config.load import Loaded
 from atoll.config.manifest import Io, Manifest, Resources
 from atoll.config.names import slug_of
 from atoll.config.places import Places
+from atoll.config.signature import SignatureError, split_signature
 from atoll.config.sizes import bytes_of
 from atoll_supervisor.core.agent_job import JobOrder, order_of
 from atoll_supervisor.core.spec import ANY_TIME, Card, Policy, Routing, UnitSpec
@@ -142,17 +143,28 @@ def _via(manifest: Manifest) -> Via:
 
 
 def _card(manifest: Manifest, choice: Choice) -> Card:
+    takes, gives = _typed(manifest.io)
     return Card(
         version=manifest.agent.version,
         description=manifest.agent.description,
         capabilities=manifest.agent.capabilities,
         model=choice.model,
         backend=choice.backend,
-        input_schema=manifest.io.input,
-        output_schema=manifest.io.output,
+        input_schema=takes,
+        output_schema=gives,
         hand_off=manifest.io.hand_off,
         routing=_routing(manifest.io),
     )
+
+
+def _typed(io: Io) -> tuple[str | None, str | None]:
+    """The signatures of input and output. A variable's value may be none: its runs will say so."""
+    if io.signature is None:
+        return io.input, io.output
+    try:
+        return split_signature(io.signature)
+    except SignatureError:
+        return io.signature, None
 
 
 def _routing(io: Io) -> Routing | None:

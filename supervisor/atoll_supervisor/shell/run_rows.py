@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
+from msgspec.structs import replace
 
 from atoll.config.names import slug_of, without_tag
 from atoll_supervisor.core.runs.events import Outcome, Told
@@ -25,7 +26,7 @@ from atoll_supervisor.core.runs.records import (
     Step,
     Wanted,
 )
-from atoll_supervisor.core.runs.view import ended_at, row_of, status_of
+from atoll_supervisor.core.runs.view import RunRow, ended_at, rfc3339, row_of, status_of
 
 PRUNED_AT_ONCE = 500
 """Runs that one call of `prune` deletes at most, so that no commit takes long."""
@@ -34,6 +35,8 @@ _INSERT = """
 insert into run (id, agent, status, batch, item, ended, row) values (?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE = "update run set status = ?, ended = ?, row = ? where id = ?"
+_OPEN = "select seq, id, row from run where ended is null"
+_LOST = "update run set status = 'failed', ended = ?, row = ? where seq = ?"
 _PROGRESS = "insert or replace into run_progress (seq, progress) values (?, ?)"
 _STEP = "insert or ignore into run_step (seq, position, step) values (?, ?, ?)"
 _EVENT = "insert or ignore into run_event (seq, id, event) values (?, ?, ?)"
@@ -51,8 +54,10 @@ _LISTS = {
 """By whether a status and an agent are asked for."""
 _OLD = """
 select seq, id, batch from run where ended is not null and (ended < ? or seq <= coalesce(
-    (select seq from run order by seq desc limit 1 offset ?), 0)) order by seq limit ?
+    (select seq from run order by seq desc limit 1 offset ?), 0))
+    and seq not in (select seq from run_webhook) order by seq limit ?
 """
+"""Not those whose end is still to be told."""
 _ANY_OF = "select 1 from run where batch <> '' and batch = ? limit 1"
 _NEWEST = 2**62
 
@@ -62,6 +67,7 @@ _progress = msgspec.json.Decoder(Progress)
 _steps = msgspec.json.Decoder(Step)
 _events = msgspec.json.Decoder(Told)
 _batches = msgspec.json.Decoder(Batch)
+_rows = msgspec.json.Decoder(RunRow)
 
 
 def accept(
@@ -104,10 +110,17 @@ def load(db: sqlite3.Connection, run_id: str) -> Run | None:
     return None if found is None else _run(db, *found)
 
 
-def unfinished(db: sqlite3.Connection) -> list[Run]:
-    """Every run that has not ended, oldest first."""
+def unfinished(db: sqlite3.Connection, now: float) -> list[Run]:
+    """Every run that has not ended, oldest first; one that cannot be read has ended now.
+
+    Left as it is it would be shown as running for ever.
+    """
     found = db.execute(f"{_RUN} where ended is null order by run.seq").fetchall()
-    return _runs(db, found)
+    runs = _runs(db, found)
+    for seq, run_id, row in db.execute(_OPEN).fetchall():
+        if seq not in runs:
+            db.execute(_LOST, (now, _lost(run_id, row, now), seq))
+    return list(runs.values())
 
 
 def events(db: sqlite3.Connection, run_id: str, after: int) -> list[Told]:
@@ -155,7 +168,7 @@ def prune(db: sqlite3.Connection, oldest: float, most: int) -> bool:
 def untold(db: sqlite3.Connection) -> list[Run]:
     """The runs whose end their webhook has not heard of."""
     found = db.execute(f"{_RUN} join run_webhook using (seq) order by run.seq").fetchall()
-    return _runs(db, found)
+    return list(_runs(db, found).values())
 
 
 def heard(db: sqlite3.Connection, run_id: str) -> None:
@@ -202,21 +215,38 @@ def _run(db: sqlite3.Connection, seq: int, plan: bytes, progress: bytes) -> Run:
     return Run(plan=_plans.decode(plan), progress=_progress.decode(progress), steps=steps)
 
 
-def _runs(db: sqlite3.Connection, found: Sequence[tuple[int, bytes, bytes]]) -> list[Run]:
+def _runs(db: sqlite3.Connection, found: Sequence[tuple[int, bytes, bytes]]) -> dict[int, Run]:
     """All that can be read: one run that a failing disk has spoilt does not hold up the others."""
-    runs: list[Run] = []
+    runs: dict[int, Run] = {}
     for row in found:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, TypeError):
-            runs.append(_run(db, *row))
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError):
+            runs[row[0]] = _run(db, *row)
     return runs
+
+
+def _lost(run_id: bytes, row: bytes, now: float) -> str:
+    """The row of a run that cannot be read; of what it said before, as much as can be."""
+    try:
+        before = _rows.decode(row)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        before = RunRow(
+            run_id=run_id.decode(errors="replace"), status="failed", started_at=rfc3339(now),
+            completed_at=None, error=None, reason=None, agent_name="", kind="agent", steps=0,
+            batch_id=None,
+        )  # fmt: skip
+    error = "what was kept of it cannot be read"
+    ended = rfc3339(now)
+    return _text(
+        replace(before, status="failed", completed_at=ended, error=error, reason="internal")
+    )
 
 
 def _delete(db: sqlite3.Connection, found: Sequence[tuple[int, bytes, bytes]]) -> int:
     db.execute("begin immediate")
     for table in ("run", "run_plan", "run_progress", "run_step", "run_event", "run_webhook"):
         db.executemany(f"delete from {table} where seq = ?", ((seq,) for seq, _, _ in found))  # noqa: S608  our own names
-    ids = [id.decode() for _, id, _ in found]
-    batches = {batch.decode() for _, _, batch in found if batch}
+    ids = [id.decode(errors="replace") for _, id, _ in found]
+    batches = {batch.decode(errors="replace") for _, _, batch in found if batch}
     empty = [id for id in batches if not db.execute(_ANY_OF, (id,)).fetchone()]
     db.executemany("delete from run_batch where id = ?", ((id,) for id in empty))
     db.executemany("delete from run_key where target = ?", ((id,) for id in (*ids, *empty)))

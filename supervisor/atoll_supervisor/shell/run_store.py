@@ -48,9 +48,9 @@ class RunStore:
         """One run."""
         return await self._done(partial(run_rows.load, run_id=run_id))
 
-    async def unfinished(self) -> list[Run]:
-        """Every run that has not ended, oldest first."""
-        return await self._done(run_rows.unfinished)
+    async def unfinished(self, now: float) -> list[Run]:
+        """Every run that has not ended, oldest first; one that cannot be read has ended now."""
+        return await self._done(partial(run_rows.unfinished, now=now))
 
     async def events(self, run_id: str, after: int) -> list[Told]:
         """What was told of a run after an id."""

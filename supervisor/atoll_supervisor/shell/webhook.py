@@ -1,10 +1,15 @@
-"""Tells webhooks things, each once: no redirect is followed, nothing of an answer is read."""
+"""Tells webhooks things, each once: no redirect is followed, nothing of an answer is read.
+
+A name is looked up once, and what it stands for is judged and then connected to: a name
+that changes its address in between reaches nothing more (row S20 of attacks.md).
+"""
 
 import asyncio
+import socket
 
 from atoll import __version__
 from atoll.adapters.lean_httpx import httpx
-from atoll_supervisor.core.runs.hooks import SIGNATURE, signature_of
+from atoll_supervisor.core.runs.hooks import SIGNATURE, address_fault, signature_of
 from atoll_supervisor.core.runs.records import Webhook
 
 LIMIT = 10.0
@@ -13,10 +18,15 @@ AT_ONCE = 20
 
 
 class Messenger:
-    """One client for all webhooks; made when the first is told."""
+    """One client for all webhooks; made when the first is told.
 
-    def __init__(self, limit: float = LIMIT) -> None:
+    With `serves_others`, people of other machines may name addresses, and this one's own
+    are closed to them.
+    """
+
+    def __init__(self, limit: float = LIMIT, *, serves_others: bool = False) -> None:
         self._limit = limit
+        self._serves_others = serves_others
         self._making: asyncio.Task[httpx.AsyncClient] | None = None
         self._room = asyncio.Semaphore(AT_ONCE)
 
@@ -28,7 +38,9 @@ class Messenger:
                     return await self._sent(webhook, body, run_id)
             except TimeoutError:
                 return f"it did not answer within {self._limit:g} s"
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            except socket.gaierror:
+                return "nobody knows an address of its host"
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
                 return f"it cannot be reached ({type(error).__name__})"
 
     async def close(self) -> None:
@@ -37,18 +49,49 @@ class Messenger:
             await (await self._making).aclose()
 
     async def _sent(self, webhook: Webhook, body: bytes, run_id: str) -> str:
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": f"atoll/{__version__}",
-            "X-Atoll-Run": run_id,
-        }
-        if webhook.secret:
-            headers[SIGNATURE] = signature_of(webhook.secret, body)
+        """To the first of its addresses that can be connected to."""
+        url = httpx.URL(webhook.url)
+        headers = _headers(webhook, body, run_id) | {"Host": url.netloc.decode("ascii")}
+        said = "it has no address"
+        for address in await _addresses(url):
+            if said := address_fault(address, serves_others=self._serves_others):
+                continue
+            try:
+                return await self._told(url, address, headers, body)
+            except httpx.ConnectError:
+                said = "it cannot be reached (ConnectError)"
+        return said
+
+    async def _told(
+        self, url: httpx.URL, address: str, headers: dict[str, str], body: bytes
+    ) -> str:
         if self._making is None:
             self._making = asyncio.create_task(asyncio.to_thread(_client))
         client = await asyncio.shield(self._making)
-        async with client.stream("POST", webhook.url, content=body, headers=headers) as answer:
+        where, named = url.copy_with(host=address), {"sni_hostname": url.raw_host.decode("ascii")}
+        async with client.stream(
+            "POST", where, content=body, headers=headers, extensions=named
+        ) as answer:
             return "" if answer.is_success else f"it answered {answer.status_code}"
+
+
+async def _addresses(url: httpx.URL) -> list[str]:
+    """What the host stands for; raises OSError."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    host = url.raw_host.decode("ascii")
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
+
+
+def _headers(webhook: Webhook, body: bytes, run_id: str) -> dict[str, str]:
+    signed = {SIGNATURE: signature_of(webhook.secret, body)} if webhook.secret else {}
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"atoll/{__version__}",
+        "X-Atoll-Run": run_id,
+        **signed,
+    }
 
 
 def _client() -> httpx.AsyncClient:

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
+from atoll.config.names import NOBODY
 from atoll.wire.json import JsonObject
-from atoll_supervisor.core.runs.prompt import NOBODY
 from atoll_supervisor.core.runs.records import Plan, Step
 from atoll_supervisor.core.runs.roles import Find, Role
 

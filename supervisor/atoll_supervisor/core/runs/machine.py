@@ -39,7 +39,7 @@ from atoll_supervisor.core.runs.handoff import (
 from atoll_supervisor.core.runs.prompt import (
     Refused,
     choice_ask,
-    choice_signature,
+    choice_in,
     result_in,
     step_ask,
 )
@@ -62,7 +62,9 @@ from atoll_supervisor.core.runs.view import path_of, rfc3339, shown_path, status
 
 MOST_TRIES = 5
 """Interruptions of one step after which it is what ends its agent, and the run fails."""
+FAULT = "the daemon failed; its log has the reason"
 MOST_DETAIL = 2000
+"""Characters of an error, or of what an event says: an agent may answer with megabytes."""
 
 
 def accepted(plan: Plan) -> Outcome:
@@ -80,6 +82,13 @@ def step(run: Run, event: Event, find: Find) -> Outcome:
     except SignatureError as error:
         change = _Change(run, event.at)
         change.fail(Wrong(f"an agent's signature is wrong: {error}", "bad_signature"))
+    return change.outcome()
+
+
+def given_up(run: Run, at: float) -> Outcome:
+    """The run that a fault of ours has ended."""
+    change = _Change(run, at)
+    change.fail(Wrong(FAULT, "internal"))
     return change.outcome()
 
 
@@ -199,7 +208,7 @@ def _hand_off(change: "_Change", role: Role, find: Find) -> None:
         if missing := [name for name, one in found if one is None]:
             change.fail(unknown(missing[0]))
             return
-        slugs = tuple(one.slug for _, one in found if one is not None)
+        slugs = tuple(dict.fromkeys(one.slug for _, one in found if one is not None))
         _ask_choice(change, Choosing(key=key, agent=role.slug, choices=slugs), find)
     else:
         change.complete()
@@ -215,7 +224,7 @@ def _has_chosen(change: "_Change", phase: Choosing, text: str, find: Find) -> No
     if role is None:
         change.fail(unknown(phase.agent))
         return
-    answer = result_in(choice_signature(phase.choices), text)
+    answer = choice_in(phase.choices, text)
     if isinstance(answer, Refused):
         _refused(change, phase, text, answer.fault, find)
         return
@@ -272,8 +281,9 @@ class _Change:
         self.enter(Completed(result, self.at)).told("run_completed", result=result)
 
     def fail(self, wrong: Wrong) -> None:
-        failed = Failed(wrong.error, wrong.reason, self.at)
-        self.enter(failed).told("run_failed", detail=wrong.error, reason=wrong.reason)
+        error = wrong.error[:MOST_DETAIL]
+        failed = Failed(error, wrong.reason, self.at)
+        self.enter(failed).told("run_failed", detail=error, reason=wrong.reason)
 
     def told(
         self,

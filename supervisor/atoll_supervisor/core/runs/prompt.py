@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from atoll.config.names import NOBODY
 from atoll.config.signature import Choice, Field, Plain, Signature
 from atoll.config.signature_values import completed, faults_of, json_schema
 from atoll.wire.json import JsonObject, JsonValue
@@ -12,8 +13,6 @@ from atoll_supervisor.core.runs.events import Ask, Said
 from atoll_supervisor.core.runs.records import Asking, Choosing, Step
 from atoll_supervisor.core.runs.roles import Role
 
-NOBODY = "none"
-"""What an agent says that wants nobody to go on."""
 MOST_QUOTED = 4000
 """Characters of a wrong answer that are shown to its model again."""
 
@@ -50,6 +49,17 @@ def choice_signature(choices: tuple[str, ...]) -> Signature:
     """The form of the answer to a choice."""
     agent = Field("agent", Choice((*choices, NOBODY)), words="one of the names")
     return Signature((agent, Field("confidence", Plain("float"), words="float")))
+
+
+def choice_in(choices: tuple[str, ...], text: str) -> JsonObject | Refused:
+    """The choice that an answer makes; 90 for 0.9 would pass any threshold, so it is refused."""
+    answer = result_in(choice_signature(choices), text)
+    if isinstance(answer, Refused):
+        return answer
+    confidence = answer["confidence"]
+    if isinstance(confidence, int | float) and 0 <= confidence <= 1:
+        return answer
+    return Refused("output `confidence` must be from 0 to 1")
 
 
 def result_in(signature: Signature | None, text: str) -> JsonObject | Refused:
