@@ -28,6 +28,7 @@ from atoll.config.places import places_of
 from atoll.errors import AtollError, ClientError, ConfigError
 from atoll.http.activity import Activity
 from atoll.http.app import guarded
+from atoll.http.relayed import Attended, Front, front_of
 from atoll.http.serving import HttpServer
 from atoll.http.sockets import bind, inherited
 from atoll.loop.agent import Agent
@@ -56,6 +57,7 @@ class _Start(NamedTuple):
     environ: Mapping[str, str]
     routes: Litestar | None
     key: str
+    front: Front | None
 
 
 def run_agent(
@@ -74,10 +76,12 @@ def run_agent(
     try:
         channel = open_channel(environ)
         key = environ.pop(KEY, "")  # nothing that the agent starts is to have it
+        front = front_of(environ)
         sock = inherited(environ, os.getpid())
         loaded = load_manifest(path, environ) if path else _assistant()
-        _check_reach(sock.getsockname()[0] if sock else host, environ)
-        start = _Start(loaded, sock or bind(host, port), channel, environ, routes, key)
+        reached = sock.getsockname()[0] if sock else host
+        _check_reach(front.host if front else reached, environ)
+        start = _Start(loaded, sock or bind(host, port), channel, environ, routes, key, front)
         uvloop.run(_serve(start), loop_factory=_new_loop)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -114,7 +118,9 @@ def _new_loop() -> uvloop.Loop:
 
 async def _serve(start: _Start) -> None:
     places = places_of(start.environ, os.getuid())
-    agent = await open_agent(start.loaded, places, start.environ, _say, start.key)
+    agent = await open_agent(
+        start.loaded, places, start.environ, _say, start.key, elsewhere=start.front is not None
+    )
     try:
         await _until_told(agent, start)
         with suppress(KeeperGone):
@@ -126,16 +132,26 @@ async def _serve(start: _Start) -> None:
 async def _until_told(agent: Agent, start: _Start) -> None:
     """Serve until a signal says to leave and the last request is answered."""
     host, port = start.sock.getsockname()[:2]
-    stop_timeout = agent.manifest.deployment.stop_timeout
+    front = start.front or Front(host, socket.gethostname(), "")
     token = start.environ.get(TOKEN, "")
-    app = Activity(guarded(agent, host, socket.gethostname(), token, start.routes))
-    server = HttpServer(app, start.sock, stop_timeout=stop_timeout, lifespan=False, websockets=True)
+    app = Activity(guarded(agent, front.host, front.machine, token, start.routes))
+    attended = Attended(app, lambda: app.pulse) if start.front else None
+    server = HttpServer(
+        attended or app,
+        start.sock,
+        stop_timeout=agent.manifest.deployment.stop_timeout,
+        lifespan=False,
+        websockets=True,
+        key=front.key,
+    )
     _obey_signals(server, start.channel)
     serving = asyncio.create_task(server.serve())
     if await server.started():
         shown = f"[{host}]" if ":" in host else host
         _say(f"{agent.name} serves http://{shown}:{port}")
-        reporting = asyncio.create_task(_report(start.channel, app, server))
+        reporting = asyncio.create_task(
+            _leave_with_relay(attended, server) if attended else _report(start.channel, app, server)
+        )
         serving.add_done_callback(lambda _: reporting.cancel())
     await serving
 
@@ -149,6 +165,12 @@ async def _report(channel: Channel, app: Activity, server: HttpServer) -> None:
     except KeeperGone:
         _say("whoever started this agent is gone: it stops")
         server.leave()
+
+
+async def _leave_with_relay(attended: Attended, server: HttpServer) -> None:
+    """A job whose relay is gone, and has no successor, must not hold its node for ever."""
+    _say(await attended.until_left())
+    server.leave()
 
 
 def _obey_signals(server: HttpServer, channel: Channel) -> None:

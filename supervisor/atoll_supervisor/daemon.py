@@ -338,6 +338,10 @@ class Daemon:
 
 
 def _for_agents(settings: Settings, places: Places) -> dict[str, str]:
-    """What its agents need to call each other; the key seals calls and manages nothing."""
+    """What its agents need to call each other, and jobs to be submitted.
+
+    The key seals calls and manages nothing.
+    """
     url, key = url_of(settings.host, settings.api_port), ensure_token(places.delegation_key)
-    return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key}
+    rest = {"ATOLL_SLURM_REST": str(settings.slurm_rest)} if settings.slurm_rest else {}
+    return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key, **rest}

@@ -27,7 +27,7 @@ from atoll_supervisor.core.phases import (
     Unit,
     Waiting,
 )
-from atoll_supervisor.core.spec import Policy, UnitSpec
+from atoll_supervisor.core.spec import ANY_TIME, Policy, UnitSpec
 from tests.fakes.invariants import is_down
 
 
@@ -135,6 +135,11 @@ def test_a_dependency_that_is_ready_late_still_lets_its_dependant_start() -> Non
     driver.tell("z", ev.Spawned(1, 7))
     driver.tell("z", ev.SlotTimeElapsed(1))
     assert spawned(driver.tell("z", ev.BecameReady(1))) == ["a"]
+
+
+def test_a_dependency_in_a_clusters_queue_keeps_nobody_waiting() -> None:
+    queued = replace(spec("a"), policy=Policy(start_timeout=ANY_TIME))
+    assert spawned(Driver().find(queued, spec("b", "a"))) == ["a", "b"]
 
 
 def test_a_dependency_that_failed_once_keeps_nobody_waiting() -> None:

@@ -30,7 +30,8 @@ def test_a_type_a_default_and_what_comes_later_are_told() -> None:
         r"\| `temperature` \| a number from 0 to 2 \|  \| .*\. \|",
         r"\| `max_queue` \| a whole number of 0 or more \| `512` \| .*\. \|",
         r"\| `execute_code` \| true or false \| `false` \| Whether .* the sandbox\. \|",
-        r"\| `engine` \| `local` or `slurm` \| `\"local\"` \| .* \*Later:\* `slurm`\. \|",
+        r"\| `engine` \| `local` or `slurm` \| `\"local\"` \| .*\. \|",
+        r"\| `mode` \| .* \*Later\.\* \|",
     ]
     for pattern in wanted:
         assert any(re.fullmatch(pattern, line) for line in lines), pattern

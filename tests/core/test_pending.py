@@ -78,6 +78,12 @@ ACTED_ON = frozenset(
         "resources.max_concurrent_requests",
         "resources.max_queue",
         "deployment.port",
+        "deployment.engine",
+        "slurm.partition",
+        "slurm.account",
+        "slurm.qos",
+        "slurm.time_limit",
+        "slurm.gpu",
         "deployment.spawn",
         "deployment.idle_timeout",
         "deployment.restart",
@@ -111,7 +117,6 @@ def told(folder: Path, text: str, name: str = "agent.toml") -> tuple[str, ...]:
         ("[dependencies]\npackages = []", "[dependencies]"),
         ("[dependencies]", "[dependencies]"),
         ("[resources]\ntimeout = 9", "resources.timeout = 9"),
-        ('[deployment]\nengine = "slurm"', 'deployment.engine = "slurm"'),
     ],
 )
 def test_a_key_that_waits_for_a_later_release_is_named(
@@ -138,6 +143,7 @@ def test_a_key_that_waits_for_a_later_release_is_named(
         "[resources]\nmax_concurrent_requests = 2\nmax_queue = 3",
         '[deployment]\nport = 8200\nspawn = "fork"\nengine = "local"\nrestart_delay = 2',
         "[deployment]\nauto_restart = true\nstop_timeout = 3\nidle_timeout = 60",
+        '[deployment]\nengine = "slurm"\n[slurm]\npartition = "gpu"\ntime_limit = 60',
         '[resources]\ncpu_limit = 0.5\nmemory_limit = "1GB"\npids_limit = 9',
         '[mcp_servers.a]\ncommand = "x"\nenv = {A = "x"}',
         '[io]\ninput = "a: str"\noutput = "b: str"\nhand_off = "b"',

@@ -72,6 +72,17 @@ def test_while_a_successor_starts_the_row_is_that_of_the_process_that_serves() -
     assert (row.generation, row.pid, row.uptime_s, row.reason) == (2, 7, 10.0, "asked")
 
 
+def test_what_a_start_waits_for_is_told_and_forgotten_when_it_serves() -> None:
+    new = ph.Starting(3, 99.0, 159.0, pid=8)
+    seen = Seen(waits="job 7 waits in the queue")
+    starts = replace(UNIT, phase=new, generation=3)
+    assert row_of(starts, seen, CLOCK, "127.0.0.1", 8100).reason == "job 7 waits in the queue"
+    renewed = replace(UNIT, phase=ph.Replacing(replace(RUNS, renew="asked"), new), generation=3)
+    row = row_of(renewed, seen, CLOCK, "127.0.0.1", 8100)
+    assert row.reason == "asked: job 7 waits in the queue"
+    assert row_of(replace(UNIT, phase=RUNS), seen, CLOCK, "127.0.0.1", 8100).reason == ""
+
+
 def test_a_unit_whose_successor_did_not_start_says_so_and_runs() -> None:
     unit = replace(UNIT, phase=replace(RUNS, note="the new process did not start: exit code 1"))
     row = row_of(unit, Seen(), CLOCK, "127.0.0.1", 8100)

@@ -134,7 +134,9 @@ def processor_time(pid):
     [
         (b"READY=1\n", Said(ready=True)),
         (b"READY=1", Said(ready=True)),
-        (b"READY=0\nSTATUS=READY=1", Said()),
+        (b"READY=0\nSTATUS=READY=1", Said(status="READY=1")),
+        (b"STATUS=\n", Said(status="")),
+        (b"STATUS=" + b"x" * 3000, Said(status="x" * 500)),
         (
             b"WATCHDOG=1\nIN_FLIGHT=2\nLAG_MS=150\nACTIVE=4.250\n",
             Said(beat=True, in_flight=2, lag_ms=150, active=4.25),

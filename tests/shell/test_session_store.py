@@ -323,3 +323,30 @@ async def test_what_stands_for_one_answer_goes_before_any_conversation(
     assert rows(tmp_path) == ["a", "b", "c"]
     await sessions.save("context-4", TALK)
     assert rows(tmp_path) == ["b", "c", "context-4"]
+
+
+def journal_of(folder: Path) -> str:
+    with closing(sqlite3.connect(folder / "agents" / "otto.db")) as db:
+        return str(db.execute("pragma journal_mode").fetchone()[0])
+
+
+async def test_a_file_that_several_machines_open_has_no_shared_memory(tmp_path: Path) -> None:
+    """And stays so when its agent is back on this machine: a job of it may still be there."""
+    path = tmp_path / "agents" / "otto.db"
+    here = store(tmp_path)
+    await here.save("a", TALK)
+    assert journal_of(tmp_path) == "wal"
+    job = SqliteSessions(path, 60.0, FakeClock(), across_machines=True)
+    loading = asyncio.create_task(job.load("a"))
+    await asyncio.sleep(0.05)
+    assert not loading.done(), "it waits until nobody has the file open in the old way"
+    here.close()
+    assert await loading == TALK
+    assert journal_of(tmp_path) == "delete"
+    back = store(tmp_path)
+    await back.save("b", TALK)
+    await job.save("c", TALK)
+    assert await back.count() == 3
+    assert journal_of(tmp_path) == "delete"
+    job.close()
+    back.close()

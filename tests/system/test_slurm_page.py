@@ -54,6 +54,10 @@ def test_every_command_of_the_guide_runs_as_it_stands(tmp_path: Path) -> None:
         assert done.stdout.count('"response":"Good day"') == 2
         assert "RUNNING" in done.stdout
         assert done.stdout.count("Service stopped successfully") == 2
+        assert re.search(r"cpu +faraway-", done.stdout)
+        assert "Faraway serves http://" in done.stdout, "the job's own output"
+        after = done.stdout.rpartition("NODELIST(REASON)")[2]
+        assert "faraway" not in after, "a stopped agent has a job"
     finally:
         subprocess.run(cluster, timeout=30, capture_output=True)
         subprocess.run(

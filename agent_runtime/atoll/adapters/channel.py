@@ -68,6 +68,10 @@ class Channel:
             f"LAG_MS={lag_ms // LAG_STEP * LAG_STEP}\nACTIVE={pulse.active:.3f}"
         )
 
+    def status(self, text: str) -> None:
+        """What keeps it from being ready, in one line for a person; "" when nothing does."""
+        self._say(f"STATUS={' '.join(text.split())}")
+
     def draining(self) -> None:
         """It takes no new work."""
         self._say("DRAINING=1")

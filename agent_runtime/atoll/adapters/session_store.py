@@ -5,12 +5,17 @@ process, kill -9 included; only a power cut may take the last ones. Expiry is
 exact on use: a session past its time is unknown, swept or not (KW5). The disk
 is bounded: each save sweeps, and so does opening the file.
 
+WAL needs memory that all users of the file share, so on several machines it does not work
+(https://sqlite.org/wal.html). A file that jobs on a cluster's nodes use has a rollback
+journal instead, which needs file locks alone, and keeps it.
+
 Without sessions there is neither a file, nor a connection, nor a thread: in a
 forked agent that nobody talks to they were a sixth of its memory.
 """
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +36,8 @@ MAX_BYTES = 64 * 1024 * 1024
 """Bytes of all stored conversations of an agent; the longest unused go first when over it."""
 _BUSY = 2.0
 """Seconds to wait for another process that writes to the file."""
+_TAKE_OVER, _AGAIN = 10.0, 0.1
+"""Seconds to wait for a process that has the file open in WAL, and between two tries."""
 
 _SCHEMA = """
 create table if not exists session (
@@ -92,10 +99,13 @@ class SqliteSessions:
     own and never holds up the event loop. The file is made by the first save.
     Every method raises AgentError when the file cannot be used; so does the
     constructor, where there is one already. A file that is only busy is opened
-    by whoever needs it next.
+    by whoever needs it next; so is one `across_machines`.
     """
 
-    def __init__(self, path: Path, timeout: float, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, timeout: float, clock: Clock, *, across_machines: bool = False
+    ) -> None:
+        self._across = across_machines
         self._path = path
         self._timeout = timeout
         self._clock = clock
@@ -103,7 +113,7 @@ class SqliteSessions:
         self._made: ThreadPoolExecutor | None = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._is_kept():
+            if self._is_kept() and not across_machines:
                 self._thread.submit(_unless_busy, self._opened).result()
         except (OSError, sqlite3.Error) as error:
             self.close()
@@ -198,9 +208,10 @@ class SqliteSessions:
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, _BUSY, isolation_level=None)
         try:
-            # Whoever holds it writes the first session, and it stays what they made it.
-            _unless_busy(lambda: db.execute("pragma journal_mode = wal"))
-            db.execute("pragma synchronous = normal")
+            if self._across:
+                _leave_wal(db)
+            else:
+                _use_wal(db)
             db.executescript(_SCHEMA)
             _add_later_columns(db)
             _unless_busy(lambda: self._sweep(db))
@@ -242,6 +253,27 @@ class SqliteSessions:
 
     def _expired_before(self) -> float:
         return self._clock.now() - self._timeout
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """But for a file that jobs have made or changed: some of them may still be there."""
+    if not db.execute("select count(*) from sqlite_master").fetchone()[0]:
+        # Whoever holds it writes the first session, and it stays what they made it.
+        _unless_busy(lambda: db.execute("pragma journal_mode = wal"))
+    db.execute("pragma synchronous = normal")
+
+
+def _leave_wal(db: sqlite3.Connection) -> None:
+    """Wait for processes of the fleet's own machine, which it takes over from, to close it."""
+    until = time.monotonic() + _TAKE_OVER
+    while True:
+        try:
+            db.execute("pragma journal_mode = truncate")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN)
 
 
 def _add_later_columns(db: sqlite3.Connection) -> None:

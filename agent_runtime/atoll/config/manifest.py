@@ -171,6 +171,19 @@ class Deployment(Table, frozen=True):
     health_check_interval: Positive = 30.0
 
 
+class Slurm(Table, frozen=True):
+    """`[slurm]`: what the job of an agent with `engine = "slurm"` asks of the cluster.
+
+    Its CPUs and memory are `[resources]` cpu_limit and memory_limit.
+    """
+
+    partition: str = ""
+    account: str = ""
+    qos: str = ""
+    time_limit: Annotated[int, Meta(ge=1)] | None = None
+    gpu: Count = 0
+
+
 class Dependencies(Table, frozen=True):
     """`[dependencies]`: the agent's own interpreter environment."""
 
@@ -194,4 +207,5 @@ class Manifest(Table, frozen=True):
     io: Io = Io()
     resources: Resources = Resources()
     deployment: Deployment = Deployment()
+    slurm: Slurm = Slurm()
     dependencies: Dependencies | None = None

@@ -26,15 +26,13 @@ def pending(loaded: Loaded) -> tuple[str, ...]:
 
 def _waiting(manifest: Manifest) -> dict[str, tuple[Value, Value]]:
     """Keys that wait for a later release: their value, and the value that holds today."""
-    resources, deployment = manifest.resources, manifest.deployment
     children: dict[str, tuple[Value, Value]] = {}
     for name, child in manifest.sub_agents.items():
         children[f"sub_agents.{name}.service_name"] = (child.service_name, None)
         children[f"sub_agents.{name}.discovery_endpoint"] = (child.discovery_endpoint, None)
         children[f"sub_agents.{name}.mode"] = (child.mode, "local")
     return children | {
-        "resources.timeout": (resources.timeout, None),
-        "deployment.engine": (deployment.engine, "local"),
+        "resources.timeout": (manifest.resources.timeout, None),
     }
 
 

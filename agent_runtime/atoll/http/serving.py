@@ -18,6 +18,7 @@ import uvicorn
 from atoll.adapters.listening import BACKLOG
 from atoll.http.asgi import AsgiApp
 from atoll.http.protocol import BoundedProtocol, Limits, protocol_with
+from atoll.http.relayed import relayed_protocol
 
 MAX_WEBSOCKET_MESSAGE = 1024 * 1024
 IDLE_WAIT = 2.0
@@ -34,7 +35,7 @@ class HttpServer:
 
     `stop_timeout` in seconds bounds the whole drain. An application that does
     nothing at its start and end needs no `lifespan`; one without WebSockets no
-    `websockets`.
+    `websockets`. With a `key`, only the relay that knows it is served.
     """
 
     def __init__(
@@ -46,9 +47,14 @@ class HttpServer:
         limits: Limits | None = None,
         lifespan: bool = True,
         websockets: bool = False,
+        key: str = "",
     ) -> None:
         _log_errors_only()
-        protocol = protocol_with(limits or Limits(), websockets=websockets)
+        protocol = (
+            relayed_protocol(limits or Limits(), key, websockets=websockets)
+            if key
+            else protocol_with(limits or Limits(), websockets=websockets)
+        )
         config = _config(app, protocol, stop_timeout, lifespan=lifespan)
         self._sock = sock
         self._server = _Server(config, stop_timeout)

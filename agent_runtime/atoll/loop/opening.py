@@ -32,6 +32,8 @@ async def open_agent(
     environ: Mapping[str, str],
     warn: Warn,
     key: str = "",
+    *,
+    elsewhere: bool = False,
 ) -> Agent:
     """Choose the back end, import the tools, start the MCP servers, open the sessions.
 
@@ -41,6 +43,7 @@ async def open_agent(
     extra `mcp`, AgentError for a tools.py that cannot be imported. Where code
     cannot be run safely there is no execute_code, and `warn` hears why. `key` is the
     fleet's, by which its agents know each other's calls; "" for an agent on its own.
+    `elsewhere` is on another machine than the fleet's, which may have the same files open.
     """
     folder = loaded.path.parent
     for sentence in (*pending(loaded), *_mcp_json(loaded, environ)):
@@ -62,7 +65,9 @@ async def open_agent(
         seal=seal,
     )
     timeout = manifest.session.timeout_minutes * 60
-    sessions = SqliteSessions(places.agents / f"{identity.slug}.db", timeout, SteadyClock())
+    sessions = SqliteSessions(
+        places.agents / f"{identity.slug}.db", timeout, SteadyClock(), across_machines=elsewhere
+    )
     tools = await _toolbox(manifest, loaded.path, environ, warn)
     code = await open_code_tools(manifest, model, tools, warn)
     children = _children(manifest, environ, seal, warn)

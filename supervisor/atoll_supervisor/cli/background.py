@@ -13,6 +13,7 @@ from pathlib import Path
 from atoll.adapters.private import private_directory
 from atoll_supervisor.cli.client import Address, Management
 from atoll_supervisor.cli.codes import Exit, Failure
+from atoll_supervisor.core.agent_job import IN_QUEUE
 from atoll_supervisor.core.answers import Startup
 from atoll_supervisor.core.row import Row
 
@@ -96,5 +97,10 @@ async def _look(daemon: Management, url: str, pid: int) -> Startup | None:
 
 
 def _is_settled(row: Row) -> bool:
-    """An agent that pauses between two crashes has shown how it is; its budget may take long."""
+    """An agent that pauses between two crashes has shown how it is; its budget may take long.
+
+    So may the queue of a cluster.
+    """
+    if IN_QUEUE in row.reason:
+        return True
     return row.phase == "backoff" or row.status not in ("discovered", "starting")

@@ -11,8 +11,10 @@ from atoll_supervisor.core.phases import (
     Stopping,
     Unit,
     Waiting,
+    policy_of,
 )
 from atoll_supervisor.core.restarts import CLEAN
+from atoll_supervisor.core.spec import ANY_TIME
 
 
 def dependencies(unit: Unit) -> tuple[str, ...]:
@@ -59,9 +61,12 @@ def keeps_waiting(dependency: Unit, unit: Unit) -> bool:
     """Whether the unit is not to start, or not to be replaced, because of its dependency.
 
     That is while the dependency is on its first way up, or itself about to be
-    replaced when the unit is to be, too. One that fails keeps nobody waiting.
+    replaced when the unit is to be, too. One that fails keeps nobody waiting, nor
+    does one that may wait for a cluster.
     """
     match dependency.phase:
+        case Starting() if policy_of(dependency).start_timeout >= ANY_TIME:
+            return False
         case Waiting() | Starting():
             return dependency.history == CLEAN
         case Running(renew=cause):

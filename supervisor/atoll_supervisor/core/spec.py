@@ -12,6 +12,10 @@ Restart = Literal["always", "on-failure", "never"]
 Kind = Literal["agent", "model_host", "service"]
 
 
+ANY_TIME = 1e9
+"""The `start_timeout`, in seconds, of a unit that starts when a cluster's queue lets it."""
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """How a unit is kept running; times in seconds (DESIGN section 4 and `[deployment]`).
 

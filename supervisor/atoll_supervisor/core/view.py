@@ -32,10 +32,12 @@ from atoll_supervisor.core.spec import Card
 class Seen(Struct, frozen=True, kw_only=True):
     """What was observed of a unit's running process; None and "" mean not known.
 
+    `waits` is what keeps a process that starts from being ready, in its own words.
     `model` and `backend` are what the agent really chose. `rss_bytes` is of
     the main process. `limits` tells what enforces each limit asked for.
     """
 
+    waits: str = ""
     model: str = ""
     backend: str = ""
     instance_id: str | None = None
@@ -95,7 +97,7 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         slug=unit.slug,
         status=status_of(unit),
         phase=word_of(unit),
-        reason=reason_of(unit.phase),
+        reason=_reason(unit, seen),
         port=port,
         pid=pid_of(unit),
         url=f"http://{authority(host, port)}" if port else None,
@@ -122,6 +124,15 @@ def row_of(unit: Unit, seen: Seen, clock: Clock, host: str, port: int | None) ->
         hand_off=card.hand_off,
         routing=card.routing,
     )
+
+
+def _reason(unit: Unit, seen: Seen) -> str:
+    """Why it is where it is; of one that starts, also as a successor, what it waits for."""
+    match unit.phase:
+        case Starting() | Replacing():
+            return ": ".join(filter(None, (reason_of(unit.phase), seen.waits)))
+        case _:
+            return reason_of(unit.phase)
 
 
 def _last_exit(ended: Ended | None, clock: Clock) -> LastExit | None:

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 MAX_SAID = 4096
+MAX_STATUS = 500
+"""Bytes of a status that are kept."""
 
 
 class Said(NamedTuple):
@@ -15,6 +17,7 @@ class Said(NamedTuple):
     in_flight: int = 0
     lag_ms: int = 0
     active: float = 0.0
+    status: str | None = None
 
 
 def hear(datagram: bytes) -> Said:
@@ -29,12 +32,18 @@ def hear(datagram: bytes) -> Said:
         in_flight=_whole(words.get(b"IN_FLIGHT", b"")),
         lag_ms=_whole(words.get(b"LAG_MS", b"")),
         active=_seconds(words.get(b"ACTIVE", b"")),
+        status=_text(words.get(b"STATUS")),
     )
 
 
 def _whole(text: bytes) -> int:
     """A count; no longer than a number that JSON carries exactly."""
     return int(text) if text.isdigit() and len(text) <= 15 else 0
+
+
+def _text(said: bytes | None) -> str | None:
+    """Words for a person; None when nothing was said, which leaves the last ones true."""
+    return None if said is None else said[:MAX_STATUS].decode(errors="replace")
 
 
 def _seconds(text: bytes) -> float:

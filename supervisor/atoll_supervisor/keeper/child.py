@@ -152,6 +152,8 @@ class Child:
             state = state._replace(
                 channel=True, in_flight=said.in_flight, lag_ms=said.lag_ms, active=said.active
             )
+        if said.status is not None:
+            state = state._replace(status=said.status)
         if said.draining or said.stopping:
             state = state._replace(draining=True)
         if not self.gone:

@@ -173,6 +173,7 @@ class Process(NamedTuple):
     what is known beyond them (its last words, "oom-killed"). One that could not be
     started has neither code nor signal nor pid, and the reason why. `limits` says for
     each limit asked for what enforces it ("cgroup v1", "rlimit", "not enforced").
+    `status` is what keeps it from being ready, in its own words.
     """
 
     unit: str
@@ -195,6 +196,7 @@ class Process(NamedTuple):
     limits: dict[str, str] = {}  # noqa: RUF012  never changed
     instance: str = ""
     memo: str = ""
+    status: str = ""
 
 
 class Template(NamedTuple):

@@ -50,7 +50,8 @@ class Rows:
         """One unit's row as it is at this moment."""
         one = shown(unit)
         generation = one.generation if one else unit.generation
-        seen, offset = self._seen(unit.slug, generation), clock.epoch - clock.monotonic
+        seen = self._seen(unit.slug, generation, unit.generation)
+        offset = clock.epoch - clock.monotonic
         port = self._hands.port_of(unit.slug, generation)
         made = self._made.get(unit.slug)
         if made is None or not _fits(made, unit, seen, port, offset):
@@ -61,10 +62,12 @@ class Rows:
             return made.row
         return replace(made.row, uptime_s=round(clock.monotonic - running.since, 3))
 
-    def _seen(self, slug: str, generation: int) -> Seen:
+    def _seen(self, slug: str, generation: int, newest: int) -> Seen:
         """What is known of the unit's process of this generation without asking it."""
+        latest = self._hands.process(slug, newest)
         state, usage = self._hands.process(slug, generation), self._hands.sampler.snapshot.get(slug)
         return Seen(
+            waits=latest.status if latest else "",
             instance_id=state.instance or None if state else None,
             in_flight=state.in_flight if state and state.channel else None,
             cpu_percent=usage.cpu_percent if usage else None,

@@ -8,10 +8,14 @@ from atoll_supervisor.core.phases import (
     Backoff,
     Failed,
     Invalid,
+    Replacing,
     Running,
+    Starting,
     Stopped,
     Unit,
+    policy_of,
 )
+from atoll_supervisor.core.spec import ANY_TIME
 
 Arrived = Callable[[Unit | None], bool]
 
@@ -46,6 +50,7 @@ def serves_or_failed(after: int) -> Arrived:
     """Whether a start later than generation `after` serves, or will not by itself soon.
 
     A replacement that failed leaves the process before it, with a note that says why.
+    Nobody waits for a cluster's queue longer than for any unit's turn.
     """
 
     def arrived(unit: Unit | None) -> bool:
@@ -55,6 +60,8 @@ def serves_or_failed(after: int) -> Arrived:
             case Unit(phase=Running() as running):
                 failed = bool(running.note) and not running.renew
                 return running.generation > after or failed
+            case Unit(phase=Starting(early=False) | Replacing(new=Starting(early=False))):
+                return policy_of(unit).start_timeout >= ANY_TIME
             case Unit(phase=Asleep() | Invalid() | Failed() | Backoff() | Stopped()):
                 return True
             case _:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from atoll_supervisor.core.agent_job import JobOrder, encoded
 from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.spec import UnitSpec
 from atoll_supervisor.keeper.protocol import Launch, Via
@@ -17,7 +18,8 @@ class Blueprint(Struct, frozen=True, kw_only=True):
 
     An agent has a `manifest`; a model host has the `gguf` it serves on the
     unix `socket`; a service has an `order`, whose places `ours` fill but for its
-    port. `limits` are those of `keeper.protocol.Launch`.
+    port; an agent that is a job of a cluster has a `job`, and its process here is
+    the relay. `limits` are those of `keeper.protocol.Launch`.
     """
 
     spec: UnitSpec
@@ -29,6 +31,7 @@ class Blueprint(Struct, frozen=True, kw_only=True):
     gguf: Path | None = None
     socket: Path | None = None
     order: Order | None = None
+    job: JobOrder | None = None
     ours: Mapping[str, str] = {}
 
     @property
@@ -73,7 +76,8 @@ class Blueprint(Struct, frozen=True, kw_only=True):
             return Prober(address, path=health.path, limit=health.timeout, ours=False)
         if self.socket is not None:
             return Prober(self.socket)
-        return Prober((host, port or 0), instance)
+        # A job that outlives its relay tells whose it was at first.
+        return Prober((host, port or 0), "" if self.job else instance)
 
     def _interpreter(self, port: int | None) -> list[str]:
         return [sys.executable, "-m", *self._module(port)]
@@ -82,4 +86,6 @@ class Blueprint(Struct, frozen=True, kw_only=True):
         if self.socket is not None:
             options = ("--socket", str(self.socket), "--name", self.spec.name)
             return ("atoll.modelhost", "--model", str(self.gguf), *options)
+        if self.job is not None:
+            return ("atoll_supervisor.jobs", encoded(self.job))
         return ("atoll", "--server", "--port", str(port or 0), "--agent", str(self.manifest))

@@ -1,6 +1,7 @@
 """One manifest, one back end: the blueprint of the agent, and of the model host it needs."""
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from atoll.adapters.choose import Choice
 from atoll.adapters.local import host_socket
 from atoll.config.llm_defaults import LlmDefaults
 from atoll.config.load import Loaded
-from atoll.config.manifest import Deployment, Io, Manifest, Resources
+from atoll.config.manifest import Io, Manifest, Resources
 from atoll.config.names import slug_of
 from atoll.config.places import Places
 from atoll.config.signature import SignatureError, split_signature
 from atoll.config.sizes import bytes_of
-from atoll_supervisor.core.spec import Card, Policy, Routing, UnitSpec
+from atoll_supervisor.core.agent_job import JobOrder, order_of
+from atoll_supervisor.core.spec import ANY_TIME, Card, Policy, Routing, UnitSpec
 from atoll_supervisor.keeper.protocol import Via
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.effective import checksum_of
@@ -23,6 +25,8 @@ PASSED_ON = ("ATOLL_AGENT_TOKEN", "ATOLL_LIBRARY", "ATOLL_OLLAMA_URL", "OLLAMA_H
 """Settings of agents that a person makes in the daemon's environment."""
 DELEGATION = ("ATOLL_DAEMON_URL", "ATOLL_DELEGATION_KEY")
 """What the daemon gives its agents so that they find each other and know each other's calls."""
+CLUSTER = ("SLURM_CONF", "ATOLL_SLURM_REST")
+"""What a relay needs besides, to reach SLURM."""
 _OURS = ("ATOLL_STATE_DIR", "RUNTIME_DIRECTORY")
 HOST_POLICY = Policy(restart="always", stop_timeout=3.0, overlap=False)
 """Two hosts of one model would need its memory twice, and they share one socket's path."""
@@ -46,16 +50,19 @@ class Drafts:
     ) -> Blueprint:
         """The agent of a manifest. `hosts` start before it."""
         manifest, variables = loaded.manifest, tuple(sorted(loaded.variables))
-        env = self._env((*variables, *DELEGATION))
+        is_job = manifest.deployment.engine == "slurm"
+        env = self._env((*variables, *DELEGATION, *(CLUSTER if is_job else ())))
         matters = {name: env[name] for name in (*variables, *PASSED_ON, *_OURS) if name in env}
+        slug = slug_of(manifest.agent.name)
+        checksum = checksum_of(loaded, choice, defaults, matters, files)
         spec = UnitSpec(
-            slug=slug_of(manifest.agent.name),
+            slug=slug,
             name=manifest.agent.name,
-            checksum=checksum_of(loaded, choice, defaults, matters, files),
+            checksum=checksum,
             config_path=str(loaded.path),
             fixed_port=manifest.deployment.port,
             depends_on=tuple(host.spec.slug for host in hosts),
-            policy=policy_of(manifest.deployment),
+            policy=policy_of(manifest),
             card=_card(manifest, choice),
         )
         return Blueprint(
@@ -63,8 +70,9 @@ class Drafts:
             cwd=loaded.path.parent,
             env=env,
             via=_via(manifest),
-            limits=limits_of(manifest.resources),
+            limits={} if is_job else limits_of(manifest.resources),
             manifest=loaded.path,
+            job=self._job(loaded, slug, checksum) if is_job else None,
         )
 
     def host(self, choice: Choice, gguf: Path) -> Blueprint:
@@ -80,6 +88,10 @@ class Drafts:
         socket = host_socket(self._places, gguf)
         return Blueprint(spec=spec, cwd=gguf.parent, env=self._env(()), gguf=gguf, socket=socket)
 
+    def _job(self, loaded: Loaded, slug: str, checksum: str) -> JobOrder:
+        folder = str(self._places.state / "jobs" / slug)
+        return order_of(loaded.manifest, slug, str(loaded.path), checksum, folder, sys.executable)
+
     def _env(self, wanted: tuple[str, ...]) -> Mapping[str, str]:
         if wanted not in self._shared:
             extra = {
@@ -92,17 +104,23 @@ class Drafts:
         return self._shared[wanted]
 
 
-def policy_of(deployment: Deployment) -> Policy:
-    """The restart policy that a manifest asks for."""
+def policy_of(manifest: Manifest) -> Policy:
+    """The restart policy that a manifest asks for.
+
+    The only GPU of a cluster cannot be had by the new job while the old one has it.
+    """
+    deployment = manifest.deployment
+    is_job = deployment.engine == "slurm"
     return Policy(
         restart=deployment.restart,
         max_restarts=deployment.max_restarts,
         restart_window=deployment.restart_window,
         restart_delay=deployment.restart_delay,
-        start_timeout=deployment.start_timeout,
+        start_timeout=ANY_TIME if is_job else deployment.start_timeout,
         stop_timeout=deployment.stop_timeout,
         probe_interval=deployment.health_check_interval,
         idle_timeout=deployment.idle_timeout,
+        overlap=not (is_job and manifest.slurm.gpu),
     )
 
 
@@ -119,8 +137,9 @@ def limits_of(resources: Resources) -> dict[str, float]:
 
 def _via(manifest: Manifest) -> Via:
     """Only agents that share the daemon's interpreter can be forked from the template."""
-    own = manifest.dependencies is not None
-    return "exec" if own or manifest.deployment.spawn == "exec" else "fork"
+    deployment, own = manifest.deployment, manifest.dependencies is not None
+    is_exec = own or deployment.spawn == "exec" or deployment.engine == "slurm"
+    return "exec" if is_exec else "fork"
 
 
 def _card(manifest: Manifest, choice: Choice) -> Card:

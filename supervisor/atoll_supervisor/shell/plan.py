@@ -21,6 +21,7 @@ from atoll.config.manifest import Llm
 from atoll.config.names import slug_of
 from atoll.config.places import Places
 from atoll.errors import AtollError
+from atoll_supervisor.core.agent_job import check_fit
 from atoll_supervisor.core.reconcile import Broken
 from atoll_supervisor.shell import discover
 from atoll_supervisor.shell.blueprint import Blueprint
@@ -126,6 +127,7 @@ class Planner:
         loaded = read.loaded
         try:
             choice = await self._choose(loaded, seen.defaults, drafts.environ)
+            check_fit(loaded.manifest, choice.backend)
         except AtollError as error:
             slug = slug_of(loaded.manifest.agent.name)
             found: tuple[Found, ...] = (Broken(slug, str(loaded.path), str(error)),)

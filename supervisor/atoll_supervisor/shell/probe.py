@@ -43,7 +43,8 @@ class ProbeResult(Struct, frozen=True, kw_only=True):
 class Prober:
     """Probes one process; a new process needs a new prober.
 
-    A server that is not `ours` (a service) may answer any body.
+    A server that is not `ours` (a service) may answer any body. A connection begins
+    with the `greeting`, where the server wants one.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Prober:
         limit: float = LIMIT,
         *,
         ours: bool = True,
+        greeting: bytes = b"",
     ) -> None:
         self._address = address
         self._instance_id = instance_id
@@ -62,6 +64,7 @@ class Prober:
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n"
         self._path = path
         self._ours = ours
+        self._greeting = greeting
         self._connection: _Connection | None = None
         self._closed = False
 
@@ -114,6 +117,8 @@ class Prober:
         else:
             transport, connection = await loop.create_connection(_Connection, *self._address)
         connection.transport = transport
+        if self._greeting:
+            transport.write(self._greeting)
         return connection
 
     def _judge(self, status: int, body: bytes, seconds: float) -> ProbeResult:

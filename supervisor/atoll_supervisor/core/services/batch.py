@@ -6,7 +6,7 @@ reaches it.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 
 from atoll_supervisor.core.services.amounts import MIB
@@ -59,19 +59,25 @@ def spec_of(record: Record, log: str, folder: str) -> JobSpec:
 def script_of(record: Record, ours: Mapping[str, str], folder: str) -> str:
     """The batch script. `ours` are the places of the command but for host and port."""
     places = {**ours, "host": HOST_WORD, "port": PORT_WORD}
-    words = " ".join(shlex.quote(word) for word in record.order.argv(places))
+    words = record.order.argv(places)
     moved = [
         f'export {name}="${{{name}//{HOST_WORD}/$host}}" && '
         f'export {name}="${{{name}//{PORT_WORD}/$port}}"'
         for name, value in record.order.environment.items()
         if "{host}" in value or "{port}" in value
     ]
+    return script_becoming(words, f"{folder}/{ENDPOINT}", "\n".join(moved))
+
+
+def script_becoming(words: Iterable[str], endpoint: str, exports: str = "") -> str:
+    """A script that tells its address in the file `endpoint` and becomes the server of `words`."""
     parts = {
         "@FIRST@": str(FIRST_PORT),
         "@COUNT@": str(PORTS),
-        "@FILE@": shlex.quote(f"{folder}/{ENDPOINT}"),
-        "@EXPORTS@": "\n".join(moved),
-        "@WORDS@": words,  # last: what a person wrote is not looked through for more
+        "@FILE@": shlex.quote(endpoint),
+        "@EXPORTS@": exports,
+        # Last: what a person wrote is not looked through for more.
+        "@WORDS@": " ".join(map(shlex.quote, words)),
     }
     script = _SCRIPT
     for place, text in parts.items():

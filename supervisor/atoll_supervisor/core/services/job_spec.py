@@ -11,6 +11,7 @@ class JobSpec(Struct, frozen=True, kw_only=True):
 
     `memory` is MiB on each node in all, never per CPU (MX2); `time_limit` is in
     minutes. `output` is the file for both streams, as it is: `%` means nothing in it.
+    `requeue` tells whether a job that loses its node is queued again.
     """
 
     name: str
@@ -25,6 +26,7 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     partition: str = ""
     account: str = ""
     qos: str = ""
+    requeue: bool = True
 
     @property
     def output_pattern(self) -> str:
@@ -49,4 +51,5 @@ def options_of(spec: JobSpec) -> list[str]:
         "--account": spec.account,
         "--qos": spec.qos,
     }
-    return [f"{name}={value}" for name, value in asked.items() if value]
+    options = [f"{name}={value}" for name, value in asked.items() if value]
+    return options if spec.requeue else [*options, "--no-requeue"]

@@ -84,6 +84,8 @@ def body_of(spec: JobSpec, script: str, environment: Mapping[str, str], version:
     }
     variables = [f"{name}={value}" for name, value in environment.items()]
     job = {name: value for name, value in job.items() if value}
+    if not spec.requeue:
+        job["requeue"] = False
     job["environment"] = [*variables] if by_record else {**environment}
     return {"script": script, "job": job}
 
