@@ -120,10 +120,7 @@ class Daemon:
         disk = DatabaseThread(places.state / "atoll.db")
         self._events = EventLog(disk, tell=self._tell)
         self._fleet = self._make_fleet()
-        kept = Retention(settings.keep_runs_days, settings.keep_runs)
-        messenger = Messenger(serves_others=not is_loopback(settings.host))
-        token = self._access.work_token
-        self._runs = Runs(RunStore(disk), self._fleet, token, kept, messenger)
+        self._runs = self._make_runs(disk)
         self._services = make_services(settings, places, os.environ, disk, self._events.note)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
@@ -259,6 +256,12 @@ class Daemon:
         journal = Journal(places.state / "fleet.toml")
         ports = settings.api_port, settings.base_port
         return FleetLoop(machine, settings.host, *ports, places.logs, journal)
+
+    def _make_runs(self, disk: DatabaseThread) -> Runs:
+        settings = self._settings
+        kept = Retention(settings.keep_runs_days, settings.keep_runs)
+        messenger = Messenger(serves_others=not is_loopback(settings.host))
+        return Runs(RunStore(disk), self._fleet, self._access.work_token, kept, messenger)
 
     def _server(self, sock: socket.socket) -> HttpServer:
         app = create_app(

@@ -12,9 +12,10 @@ from atoll_supervisor.core.runs.events import Answered, Begun, CancelAsked, Outc
 from atoll_supervisor.core.runs.machine import accepted, open_question, step
 from atoll_supervisor.core.runs.records import Batch, IdempotencyKey, Known, Wanted, Webhook
 from atoll_supervisor.core.runs.view import body_of
+from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.event_log import EventLog
-from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.run_store import RunStore
 from tests.fakes.roles import finding, plan, role
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from atoll_supervisor.core.runs.view import body_of, status_of
 from atoll_supervisor.loop import run_work
 from atoll_supervisor.loop.lanes import Lane
 from atoll_supervisor.loop.run_work import Work
-from atoll_supervisor.shell.run_store import NotKept
+from atoll_supervisor.shell.database import NotKept
 from tests.fakes.roles import finding, plan, role
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,9 @@ from atoll_supervisor.core.runs.records import BatchOrder, Order, Plan, Run
 from atoll_supervisor.loop import runs as loop_runs
 from atoll_supervisor.loop.run_room import MOST_RUNS, Room
 from atoll_supervisor.loop.runs import Retention, Runs
+from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.database_thread import DatabaseThread
-from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.run_store import RunStore
 from atoll_supervisor.shell.webhook import Messenger
 from tests.fakes.fleet import MemoryFleet
 from tests.fakes.roles import plan

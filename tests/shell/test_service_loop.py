@@ -15,8 +15,8 @@ from atoll_supervisor.loop.services import service_loop
 from atoll_supervisor.loop.services.around import Around, StillEnds
 from atoll_supervisor.loop.services.assembly import SHIPPED
 from atoll_supervisor.loop.services.service_loop import ServiceLoop
+from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.database_thread import DatabaseThread
-from atoll_supervisor.shell.run_store import NotKept
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 from atoll_supervisor.shell.slurm import SlurmDown

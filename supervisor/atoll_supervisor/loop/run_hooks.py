@@ -8,7 +8,8 @@ import msgspec
 from atoll_supervisor.core.runs.hooks import WAITS
 from atoll_supervisor.core.runs.records import Run, Webhook
 from atoll_supervisor.core.runs.view import body_of
-from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.database import NotKept
+from atoll_supervisor.shell.run_store import RunStore
 from atoll_supervisor.shell.webhook import Messenger
 
 _log = logging.getLogger("atoll.runs")

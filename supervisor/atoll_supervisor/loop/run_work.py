@@ -24,7 +24,7 @@ from atoll_supervisor.core.runs.machine import FAULT, given_up, open_question, s
 from atoll_supervisor.core.runs.records import Run
 from atoll_supervisor.core.runs.roles import Find
 from atoll_supervisor.loop.run_asks import Heard
-from atoll_supervisor.shell.run_store import NotKept
+from atoll_supervisor.shell.database import NotKept
 
 RETRY = 1.0
 """Seconds between two tries to write to a disk that refuses."""

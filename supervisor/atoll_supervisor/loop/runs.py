@@ -29,7 +29,8 @@ from atoll_supervisor.loop.run_hooks import Hooks
 from atoll_supervisor.loop.run_room import Room
 from atoll_supervisor.loop.run_work import RETRY, Work
 from atoll_supervisor.ports import Fleet
-from atoll_supervisor.shell.run_store import NotKept, RunStore
+from atoll_supervisor.shell.database import NotKept
+from atoll_supervisor.shell.run_store import RunStore
 from atoll_supervisor.shell.webhook import Messenger
 
 AT_ONCE = 256

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from atoll.errors import ConfigError, Problem
+from atoll.errors import AtollError, ConfigError, Problem
 
 STEPS = (
     """
@@ -92,6 +92,13 @@ T = TypeVar("T")
 
 Refill = Callable[[sqlite3.Connection, Path], None]
 """Writes into a new file what is still known; the path is that of the file that was set aside."""
+
+
+class NotKept(AtollError):
+    """The disk refuses: nothing is begun or told that could be lost."""
+
+    code = "cannot_be_kept"
+    status = 503
 
 
 class Database:

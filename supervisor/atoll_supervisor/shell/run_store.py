@@ -7,21 +7,13 @@ from typing import TypeVar
 
 import msgspec
 
-from atoll.errors import AtollError
 from atoll_supervisor.core.runs.events import Outcome, Told
 from atoll_supervisor.core.runs.records import Batch, IdempotencyKey, Known, Page, Run, Wanted
 from atoll_supervisor.shell import run_rows
-from atoll_supervisor.shell.database import REFUSALS, reason_of
+from atoll_supervisor.shell.database import REFUSALS, NotKept, reason_of
 from atoll_supervisor.shell.database_thread import DatabaseThread
 
 T = TypeVar("T")
-
-
-class NotKept(AtollError):
-    """The disk refuses: nothing is begun or told that could be lost."""
-
-    code = "cannot_be_kept"
-    status = 503
 
 
 class RunStore:

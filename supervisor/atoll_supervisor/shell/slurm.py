@@ -50,7 +50,7 @@ class Slurm:
         words = ("sbatch", "--parsable", "--export=ALL", *options_of(spec), str(script))
         code, out, err = await self._run(words, {**environment, **self.environ})
         if code != 0:
-            said = " ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())
+            said = "; ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())
             if any(word in said for word in UNANSWERED):
                 kind = SlurmDown if "connect failure" in said else SlurmUnsure
                 raise kind(f"slurmctld does not answer sbatch: {said}")

@@ -33,8 +33,7 @@ from atoll_supervisor.loop.services.asking import Asking
 from atoll_supervisor.loop.services.finding import find, is_group
 from atoll_supervisor.loop.services.making import made, new_group, new_uuid
 from atoll_supervisor.ports import ServiceEngine
-from atoll_supervisor.shell.database import REFUSALS
-from atoll_supervisor.shell.run_store import NotKept
+from atoll_supervisor.shell.database import REFUSALS, NotKept
 
 TICK = 1.0
 """Seconds between two looks at the clock."""
