@@ -282,6 +282,6 @@ class Cluster(Protocol):
 class SeesServices(Protocol):
     """Whom an engine tells what it sees."""
 
-    def __call__(self, service: str, evidence: Evidence) -> None:
-        """Take in what was seen of the service of this id."""
+    def __call__(self, service: str, evidence: Evidence, uuid: str = "") -> None:
+        """Take in what was seen of the service of this id; with a `uuid`, of that start of it."""
         ...

@@ -176,11 +176,15 @@ def test_secrets_of_a_recipe_are_not_shown_to_anybody() -> None:
     recipe = replace(RECIPE, environment={"API_KEY": "abc", "OUR_KEY": "{key}", "COLOUR": "blue"})
     shown = recipe_shown(recipe).environment
     assert shown == {"API_KEY": "***", "OUR_KEY": "{key}", "COLOUR": "blue"}
+    given = {"HF_TOKEN": Parameter(default="abc"), "SIZE": Parameter(default="s")}
+    parameters = recipe_shown(replace(RECIPE, parameters=given)).parameters
+    assert [one.default for one in parameters.values()] == ["***", "s"]
 
 
 def test_secrets_of_a_request_are_not_shown_in_lists() -> None:
-    shown = config_shown({"environment": {"HF_TOKEN": "abc", "VLLM_MODEL": "m"}})
-    assert shown == {"environment": {"HF_TOKEN": "***", "VLLM_MODEL": "m"}}
+    """Wherever the recipe has its parameters."""
+    shown = config_shown({"api_key": "abc", "environment": {"HF_TOKEN": "abc", "VLLM_MODEL": "m"}})
+    assert shown == {"api_key": "***", "environment": {"HF_TOKEN": "***", "VLLM_MODEL": "m"}}
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,42 @@ async def test_a_client_that_does_not_read_slows_the_job_down() -> None:
     assert sent < 50_000_000, "somebody has it all in memory"
 
 
+async def test_a_job_that_does_not_read_slows_the_client_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the first words on, which may already be more than the way to the job takes."""
+    made = bridges.Side.connection_made
+
+    def narrow(side: bridges.Side, transport: asyncio.BaseTransport) -> None:
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        made(side, transport)
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+
+    over = asyncio.Event()
+    monkeypatch.setattr(bridges.Side, "connection_made", narrow)
+    with listen("127.0.0.1", 0) as free:
+        place = port_of(free)
+    async with bridging(place) as (_, port):
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.setblocking(False)
+            sock.send(b"x" * 1_000_000)
+            await asyncio.sleep(0.05)
+            async with serving(Job(deaf), place):
+                sent, quiet = 0, 0
+                while quiet < 10 and sent < 100_000_000:
+                    with suppress(BlockingIOError):
+                        sent += sock.send(b"x" * 1_000_000)
+                        quiet = -1
+                    quiet += 1
+                    await asyncio.sleep(0.05)
+                sock.close()
+                over.set()
+    assert sent < 50_000_000, "somebody has it all in memory"
+
+
 async def test_a_connection_waits_for_a_job_that_cannot_be_reached_yet() -> None:
     with listen("127.0.0.1", 0) as free:
         place = port_of(free)

@@ -52,6 +52,26 @@ def test_what_is_written_of_a_job_is_read_again(tmp_path: Path) -> None:
     left.release()
 
 
+FULL = (
+    "import pathlib, resource, signal, sys\n"
+    "from atoll_supervisor.core.agent_job import JobRecord\n"
+    "from atoll_supervisor.jobs.claims import claim_new\n"
+    "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    "try:\n"
+    "    claim_new(pathlib.Path(sys.argv[1]), JobRecord(uuid='u', name='n', checksum='', key=''))\n"
+    "except OSError:\n"
+    "    sys.exit(3)\n"
+)
+
+
+def test_a_disk_that_takes_nothing_more_is_not_filled_with_folders(tmp_path: Path) -> None:
+    """An agent is started again and again, for as long as that lasts."""
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "jobs")], timeout=30)
+    assert done.returncode == 3
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
 def test_the_newest_comes_first_and_what_is_none_of_ours_is_left_alone(tmp_path: Path) -> None:
     for uuid in ("u1", "u2"):
         claim_new(tmp_path, replace(RECORD, uuid=uuid)).release()

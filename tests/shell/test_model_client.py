@@ -1,6 +1,8 @@
 """Model servers that do what they should not: the client keeps its memory, its time, its words."""
 
 import asyncio
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -135,6 +137,20 @@ async def test_metrics_that_cannot_be_had_are_left_out_with_the_reason(
         *ours, comment = (await asking.metrics((record(server.port),))).splitlines()
         assert ours[-1] == 'atoll_service_restarts_total{service="s-a",recipe="s"} 0'
         assert comment.startswith(f"# The server's own metrics are left out: {why}")
+
+
+async def test_a_little_that_unpacks_to_much_is_not_unpacked(asking: Asking) -> None:
+    """One piece of it may fill a machine's memory before anybody has counted it."""
+    bomb = gzip.compress(b" " * 100_000_000)
+    packed = answer(bomb, head="Content-Encoding: gzip\r\n")
+    tracemalloc.start()
+    try:
+        found = await ask(asking, says(packed))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(found, NotAnswered)
+    assert most < 10_000_000
 
 
 async def test_a_server_that_says_nothing_is_given_up_after_its_time(

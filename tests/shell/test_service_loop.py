@@ -39,6 +39,8 @@ class FakeEngine:
         self.gate.set()
         self.left = asyncio.Event()
         self.left.set()
+        self.forgetting = asyncio.Event()
+        self.forgetting.set()
 
     async def submit(self, record: Record) -> Record:
         if len(self.submitted) >= self.refuse:
@@ -64,6 +66,8 @@ class FakeEngine:
     async def forget(self, record: Record) -> None:
         self.forgotten.append(record.id)
 
+        await self.forgetting.wait()
+
     def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
         return (("OUT", Path(record.id)),)
 
@@ -76,6 +80,7 @@ class OwnDisk(ServiceLoop):
 
     def __init__(self, around: Around, disk: DatabaseThread) -> None:
         super().__init__(around)
+        self.store = around.store
         self.disk = disk
 
     async def close(self) -> None:
@@ -295,6 +300,79 @@ async def test_one_that_is_refused_when_it_is_started_again_has_failed_with_the_
     shown = services.rows()[0]
     assert (shown.status, shown.reason) == ("failed", "the cluster refused the job")
     assert shown.last_end == "cancelled: stopped by a user"
+
+
+async def test_no_replica_waits_for_a_start_that_nobody_makes(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    """A group is started again, and its second replica is refused."""
+    group = await services.create(replace(VLLM, replicas=3))
+    engine.refuse = 4
+    with pytest.raises(ClientError, match="refused"):
+        await services.restart(group.id)
+    told = [(row.status, row.reason) for row in services.rows()]
+    assert told == [("pending", ""), *[("failed", "the cluster refused the job")] * 2]
+
+
+async def test_a_replica_that_is_started_again_while_its_group_begins_is_begun_once(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    engine.gate.clear()
+    creating = asyncio.create_task(services.create(replace(VLLM, replicas=2)))
+    while not engine.submitted:
+        await asyncio.sleep(0)
+    second = services.rows()[1]
+    restarting = asyncio.create_task(services.restart(second.id))
+    while len(engine.submitted) < 2:
+        await asyncio.sleep(0.001)
+    engine.gate.set()
+    await asyncio.gather(creating, restarting)
+    assert len(engine.submitted) == 2
+
+
+async def test_what_is_being_forgotten_is_not_started_again(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    """Else it would run on, and nobody would know of it."""
+    row = await services.create(VLLM)
+    engine.forgetting.clear()
+    purging = asyncio.create_task(services.cancel(row.id, purge=True))
+    while not engine.forgotten:
+        await asyncio.sleep(0.001)
+    with pytest.raises(NotFound):
+        await services.restart(row.id)
+    engine.forgetting.set()
+    await purging
+    assert engine.submitted == [row.id]
+
+
+async def test_what_was_started_again_is_not_forgotten_for_what_it_was(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    row = await services.create(VLLM)
+    engine.left.clear()
+    restarting = asyncio.create_task(services.restart(row.id))
+    await asyncio.sleep(0)
+    purging = asyncio.create_task(services.cancel(row.id, purge=True))
+    await asyncio.sleep(0.05)
+    engine.left.set()
+    await asyncio.gather(restarting, purging, return_exceptions=True)
+    begun_again = len(engine.submitted) == 2
+    assert begun_again == bool(services.rows()), "it runs and is known, or neither"
+
+
+async def test_what_cannot_be_forgotten_stays_in_its_place(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    made = [await services.create(VLLM) for _ in range(3)]
+    monkeypatch.setattr(services.store, "remove", full)
+    with pytest.raises(NotKept, match="No space left"):
+        await services.cancel(made[1].id, purge=True)
+    assert {row.id for row in services.rows()} == {one.id for one in made}
+    assert services.rows()[1].status == "cancelled"
 
 
 async def test_a_group_answers_under_its_own_id(services: OwnDisk) -> None:

@@ -23,6 +23,7 @@ def program(path: Path, text: str) -> None:
         ("Requested node configuration is not available", ClientError),
         ("Unable to contact slurm controller (connect failure)", SlurmDown),
         ("Unable to contact slurm controller (receive failure)", SlurmUnsure),
+        ("Zero Bytes were transmitted or received", SlurmUnsure),
         ("Socket timed out on send/recv operation", SlurmUnsure),
     ],
 )

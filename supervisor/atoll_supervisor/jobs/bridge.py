@@ -193,9 +193,9 @@ class Client(Side):
             other.leave(broken=True)
             raise
         self.other, other.other = other, self
+        self.listen(on=True)  # before the first words: they may be too many at once
         other.say(self._greeting + self._first)
         self._first = b""
-        self.listen(on=True)
         if self.has_ended:
             other.finish()
 

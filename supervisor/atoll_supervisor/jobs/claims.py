@@ -15,6 +15,7 @@ import msgspec
 
 from atoll.adapters.private import private_directory
 from atoll_supervisor.core.agent_job import JobRecord
+from atoll_supervisor.shell.services.written import last_of
 
 _RECORD, _LOCK = "job.json", "lock"
 
@@ -36,12 +37,7 @@ class Claim:
 
     def read(self, name: str, most: int = 65_536) -> str:
         """The end of one of its files, "" when there is none."""
-        try:
-            with (self.folder / name).open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - most))
-                return file.read(most).decode(errors="replace")
-        except OSError:
-            return ""
+        return last_of(self.folder / name, most)
 
     def release(self) -> None:
         """Leave the job to whoever comes next."""
@@ -65,8 +61,12 @@ def claim_new(root: Path, record: JobRecord) -> Claim:
     if lock is None:
         raise BlockingIOError(f"{hidden} is locked by another process")
     claim = Claim(hidden, lock, record)
-    claim.write(record)
-    claim.folder = hidden.rename(root / record.uuid)
+    try:
+        claim.write(record)
+        claim.folder = hidden.rename(root / record.uuid)
+    except OSError:
+        claim.remove()  # a full disk is tried again and again
+        raise
     return claim
 
 

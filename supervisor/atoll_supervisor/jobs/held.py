@@ -18,7 +18,7 @@ from atoll_supervisor.core.agent_job import (
     spec_of,
 )
 from atoll_supervisor.core.services.batch import ENDPOINT, endpoint_of
-from atoll_supervisor.core.services.slurm_job import WAITING, Job
+from atoll_supervisor.core.services.slurm_job import WAITING, Job, by_mark, job_of
 from atoll_supervisor.jobs.claims import Claim, claim_new, claims_left
 from atoll_supervisor.ports import Cluster
 from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
@@ -81,7 +81,7 @@ class Jobs:
     async def look(self, claim: Claim) -> Job | None:
         """What the cluster says of it, None when it knows no such job. Ends what others left."""
         jobs = await self._cluster.jobs()
-        for other in claims_left(self._root):
+        for other in await asyncio.to_thread(claims_left, self._root):  # a disk that nodes share
             await self._end(other, _of(other, jobs))
         return _of(claim, jobs)
 
@@ -122,7 +122,7 @@ def _kept(claims: Sequence[Claim], fits: Sequence[Claim]) -> Claim | None:
 
 
 def _of(claim: Claim, jobs: Sequence[Job]) -> Job | None:
-    return next((job for job in jobs if job.uuid == claim.record.uuid), None)
+    return job_of(by_mark(jobs), claim.record.uuid, claim.record.job_id)
 
 
 def _is_alive(job: Job | None) -> bool:

@@ -21,8 +21,14 @@ class Output:
 
     async def follow(self) -> None:
         """Pass on what is written, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
-            await asyncio.to_thread(self.pass_on)
+            passing = loop.run_in_executor(None, self.pass_on)
+            try:
+                await asyncio.shield(passing)
+            except asyncio.CancelledError:
+                await passing  # a thread goes on, and nobody else may pass on meanwhile
+                raise
             await asyncio.sleep(PAUSE)
 
     def pass_on(self) -> None:
@@ -33,11 +39,11 @@ class Output:
                 while piece := file.read(PIECE):
                     _write(self._to, piece)
                     self._at += len(piece)
+            if self._at > MOST:
+                os.truncate(self._path, 0)  # the job appends
+                self._at = 0
         except OSError:
             return  # not there yet, or the file system is away
-        if self._at > MOST:
-            os.truncate(self._path, 0)  # the job appends
-            self._at = 0
 
 
 def _write(to: int, data: bytes) -> None:

@@ -69,6 +69,7 @@ class Relay:
         self._ran_at = 0.0
         self._told = False
         self._cancelled = False
+        self._is_over = False
 
     async def run(self) -> End:
         """Live until the job has ended, or until told to leave."""
@@ -86,6 +87,8 @@ class Relay:
         finally:
             await self._finish()
         await asyncio.to_thread(output.pass_on)
+        if self._is_over:
+            await asyncio.to_thread(claim.remove)
         return end
 
     def leave(self) -> None:
@@ -235,7 +238,7 @@ class Relay:
             with suppress(SlurmDown):
                 job = await self._jobs.completed(claim)
         end = end_of(job, claim.record.job_id, claim.read(OUTPUT))
-        claim.remove()
+        self._is_over = True
         return End(0) if self._is_leaving else end
 
     async def _given_up(self, claim: Claim) -> End:

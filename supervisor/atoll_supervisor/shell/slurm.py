@@ -20,8 +20,16 @@ LIMIT = 20.0
 """Seconds that a command may take."""
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "SLURM_CONF")
 """What SLURM's commands, and by sbatch the jobs, get of the daemon's environment."""
-UNANSWERED = ("Unable to contact slurm controller", "timed out on send/recv")
+UNANSWERED = (
+    "Unable to contact slurm controller",
+    "timed out on send/recv",
+    "Zero Bytes were transmitted or received",
+    "Message receive failure",
+    "in standby mode",
+)
 """What sbatch says when slurmctld leaves it without an answer; anything else is a refusal."""
+UNHEARD = ("connect failure", "in standby mode")
+"""Those after which there is surely no job."""
 COMPLETIONS = 4 * 1024 * 1024
 """Bytes at the end of the job completion file that are looked through."""
 
@@ -52,7 +60,7 @@ class Slurm:
         if code != 0:
             said = "; ".join(line.removeprefix("sbatch: error: ") for line in err.splitlines())
             if any(word in said for word in UNANSWERED):
-                kind = SlurmDown if "connect failure" in said else SlurmUnsure
+                kind = SlurmDown if any(word in said for word in UNHEARD) else SlurmUnsure
                 raise kind(f"slurmctld does not answer sbatch: {said}")
             raise ClientError(f"the cluster refused the job: {said.strip() or f'exit code {code}'}")
         return out.strip().partition(";")[0]

@@ -5,6 +5,7 @@ the daemon reads them, and then *is* the server (`exec`), so that SLURM's SIGTER
 reaches it.
 """
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from math import ceil
@@ -18,6 +19,9 @@ HOST_WORD, PORT_WORD = "@ATOLL_HOST@", "@ATOLL_PORT@"
 ENDPOINT = "endpoint"
 """File in the service's folder: job id, times it was requeued, address, port."""
 FIRST_PORT, PORTS = 20_000, 10_000
+_HOST = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+"""The server itself may write to that file, too, and is not trusted with more."""
 
 _SCRIPT = r"""#!/bin/bash
 # The job of an ATOLL service: becomes the server. Written by the daemon.
@@ -93,6 +97,7 @@ def environment_of(record: Record, ours: Mapping[str, str]) -> dict[str, str]:
 def endpoint_of(text: str, job_id: str, restarts: int) -> tuple[str, int] | None:
     """Address and port that this very start of the job has written; None when it has not."""
     parts = text.split()
-    if len(parts) != 4 or parts[:2] != [job_id, str(restarts)] or not parts[3].isdecimal():
+    if len(parts) != 4 or parts[:2] != [job_id, str(restarts)] or not _PORT.fullmatch(parts[3]):
         return None
-    return parts[2], int(parts[3])
+    port = int(parts[3])
+    return (parts[2], port) if _HOST.fullmatch(parts[2]) and 0 < port < 65_536 else None

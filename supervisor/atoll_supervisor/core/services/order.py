@@ -7,6 +7,7 @@ variable (`LD_PRELOAD`, `PYTHONPATH`) and no option (`-x`) comes in by it
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +37,8 @@ _GUARDED = re.compile(
 )
 """Variables by which programs, and what they load, are found."""
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+T = TypeVar("T")
 
 FindModel = Callable[[str], str]
 """The GGUF file of a path or of a pulled model's name; raises ClientError."""
@@ -128,11 +131,10 @@ def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
 
 def config_shown(config: JsonObject) -> JsonObject:
     """The request's config as lists show it, which need no token: without secrets."""
-    environment = config.get("environment")
-    if not isinstance(environment, dict):
-        return config
-    masked = {name: "***" if _SECRET.search(name) else environment[name] for name in environment}
-    return {**config, "environment": masked}
+    return {
+        name: config_shown(value) if isinstance(value, dict) else _masked(name, value)
+        for name, value in config.items()
+    }
 
 
 def recipe_shown(recipe: Recipe) -> Recipe:
@@ -141,7 +143,15 @@ def recipe_shown(recipe: Recipe) -> Recipe:
         name: "***" if _SECRET.search(name) and not PLACE.search(value) else value
         for name, value in recipe.environment.items()
     }
-    return replace(recipe, environment=shown_as)
+    parameters = {
+        name: replace(one, default=_masked(name, one.default)) if one.default else one
+        for name, one in recipe.parameters.items()
+    }
+    return replace(recipe, environment=shown_as, parameters=parameters)
+
+
+def _masked(name: str, value: T) -> T | str:
+    return "***" if _SECRET.search(name) else value
 
 
 def _words(recipe: Recipe) -> tuple[str, ...]:

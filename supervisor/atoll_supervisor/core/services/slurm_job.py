@@ -5,6 +5,8 @@ The table is seeds-contract.md 5.3, by whole words and never by parts of them.
 different releases (system.md 4.2); both are read.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -120,6 +122,26 @@ class _Queue(Struct):
 def jobs_of(data: bytes) -> tuple[Job, ...]:
     """The jobs in squeue's or slurmrestd's JSON; raises msgspec.MsgspecError when it is none."""
     return tuple(map(_job, msgspec.json.decode(data, type=_Queue).jobs))
+
+
+def by_mark(jobs: Iterable[Job]) -> Mapping[str, Sequence[Job]]:
+    """The jobs that have a mark of ours, by it."""
+    marked: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.uuid:
+            marked.setdefault(job.uuid, []).append(job)
+    return marked
+
+
+def job_of(marked: Mapping[str, Sequence[Job]], uuid: str, job_id: str) -> Job | None:
+    """The job of this mark and number; while no number is known, the one that was there first.
+
+    Whoever sees the queue can give a job of their own our mark, but not before us.
+    """
+    found = marked.get(uuid, ())
+    if job_id:
+        return next((job for job in found if job.job_id == job_id), None)
+    return min(found, key=lambda job: (job.submitted, int(job.job_id)), default=None)
 
 
 def job_of_completion(line: str) -> Job | None:

@@ -1,10 +1,13 @@
 """What a name means: a service's id or its name, or a group's id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from atoll.errors import NotFound
+from atoll_supervisor.core.services.recipe import EngineName
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.loop.services.making import GROUP
+from atoll_supervisor.ports import ServiceEngine
 
 
 def find(records: Mapping[str, Record], name: str) -> tuple[Record, ...]:
@@ -16,6 +19,25 @@ def find(records: Mapping[str, Record], name: str) -> tuple[Record, ...]:
     if not found:
         raise NotFound("Service not found")
     return found
+
+
+def put_back(
+    records: Mapping[str, Record], record: Record, order: Iterable[str]
+) -> dict[str, Record]:
+    """The records with this one among them again, where it was in `order`."""
+    every = {**records, record.id: record}
+    return {one: every[one] for one in (*order, *every) if one in every}
+
+
+def logs_of(
+    records: Sequence[Record], engines: Mapping[EngineName, ServiceEngine]
+) -> tuple[tuple[str, Path], ...]:
+    """The files that they write; of several with the name of each."""
+    return tuple(
+        (f"{record.name} {title}" if len(records) > 1 else title, path)
+        for record in records
+        for title, path in engines[record.engine].logs(record)
+    )
 
 
 def is_group(name: str) -> bool:

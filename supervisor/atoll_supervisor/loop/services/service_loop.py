@@ -6,7 +6,7 @@ finds each again (seeds-contract.md MX3).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from atoll_supervisor.core.services.record import (
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 from atoll_supervisor.loop.services.around import Around, StillEnds
 from atoll_supervisor.loop.services.asking import Asking
-from atoll_supervisor.loop.services.finding import find, is_group
+from atoll_supervisor.loop.services.finding import find, is_group, logs_of, put_back
 from atoll_supervisor.loop.services.making import made, new_group, new_uuid
 from atoll_supervisor.ports import ServiceEngine
 from atoll_supervisor.shell.database import REFUSALS, NotKept
@@ -83,10 +83,10 @@ class ServiceLoop:
         await self._flush()
         await self._asking.close()
 
-    def saw(self, service: str, evidence: Evidence) -> None:
-        """Take in what an engine saw."""
+    def saw(self, service: str, evidence: Evidence, uuid: str = "") -> None:
+        """Take in what an engine saw, unless of a start (`uuid`) before the present one."""
         record = self._records.get(service)
-        if record is None or self._closed:
+        if record is None or self._closed or uuid not in ("", record.uuid):
             return
         after, stop = step(record, evidence, self._around.epoch())
         if after == record:
@@ -99,9 +99,10 @@ class ServiceLoop:
         if stop or (after.is_final and record.engine == "local"):
             self._stop(after)
 
-    def placed(self, service: str, job: Job) -> None:
-        """Take in which job a service is."""
-        if (record := self._records.get(service)) is not None:
+    def placed(self, service: str, job: Job, uuid: str) -> None:
+        """Take in which job this start of a service is."""
+        record = self._records.get(service)
+        if record is not None and record.uuid == uuid:
             self._records[service] = replace(record, job=job)
             self._dirty.add(service)
 
@@ -187,13 +188,7 @@ class ServiceLoop:
 
     def logs(self, name: str) -> tuple[tuple[str, Path], ...]:
         """The files of a service, or of every replica."""
-        records = self._of(name)
-        several = len(records) > 1
-        return tuple(
-            (f"{record.name} {title}" if several else title, path)
-            for record in records
-            for title, path in self._engines[record.engine].logs(record)
-        )
+        return logs_of(self._of(name), self._engines)
 
     async def prompt(self, name: str, prompt: Prompt) -> Answered | NotAnswered:
         """Ask one that runs, the replicas of a group in turn."""
@@ -258,14 +253,15 @@ class ServiceLoop:
         try:
             await self._keep(*anew)
         except NotKept:
-            self._records |= before
+            self._records |= {name: before[name] for name in before if name in self._records}
             raise
-        for record in anew:
+        for place, record in enumerate(anew):
             self._around.note(f"started again; before: {record.last_end}", record.name)
             try:
                 await self._place(record)
             except AtollError as error:
-                self.saw(record.id, Ended("failed", str(error)))
+                for other in anew[place:]:  # none is left to wait for a start that nobody makes
+                    self.saw(other.id, Ended("failed", str(error)), other.uuid)
                 raise
 
     async def _make_room(self, wanted: int) -> None:
@@ -288,6 +284,8 @@ class ServiceLoop:
 
     async def _place(self, record: Record) -> Record:
         """Have its engine begin it; what somebody ended meanwhile is ended where it is now."""
+        if not self._is_as_was(record) or self._records[record.id].is_final:
+            return self._records.get(record.id, record)
         placed = await self._engines[record.engine].submit(record)
         now = self._records.get(record.id)
         if now is None or now.is_final:
@@ -295,8 +293,7 @@ class ServiceLoop:
         if now is None:
             return placed
         host, port = now.host or placed.host, now.port or placed.port
-        known = replace(now, job=placed.job, host=host, port=port)
-        self._records[record.id] = known
+        known = self._records[record.id] = replace(now, job=placed.job, host=host, port=port)
         await self._keep(known)
         return known
 
@@ -310,11 +307,17 @@ class ServiceLoop:
             self._dirty.add(record.id)
 
     async def _purge(self, records: tuple[Record, ...]) -> None:
-        for record in records:
-            await self._engines[record.engine].forget(record)
-            self._records.pop(record.id, None)
+        """Forget these, but for those that somebody has started again meanwhile."""
+        for record in filter(self._is_as_was, records):
+            order = tuple(self._records)
+            now = self._records.pop(record.id)  # from here on nobody can start it again
+            try:
+                await self._engines[record.engine].forget(now)
+                await self._written(self._around.store.remove(record.id))
+            except AtollError:
+                self._records = put_back(self._records, now, order)
+                raise
             self._dirty.discard(record.id)
-            await self._around.store.remove(record.id)
 
     def _of(self, name: str) -> tuple[Record, ...]:
         return find(self._records, name)
@@ -329,17 +332,18 @@ class ServiceLoop:
             await self._engines[record.engine].cancel(record)
 
     async def _keep(self, *records: Record) -> None:
+        await self._written(self._around.store.save(*records))
+
+    async def _written(self, work: Coroutine[None, None, None]) -> None:
         try:
-            await self._around.store.save(*records)
+            await work
         except REFUSALS as error:
             raise NotKept(f"the disk refuses to remember services: {error}") from None
 
     async def _flush(self) -> None:
         dirty, self._dirty = self._dirty, set()
-        records = [self._records[one] for one in dirty if one in self._records]
-        if not records:
-            return
         try:
-            await self._around.store.save(*records)
+            if records := [self._records[one] for one in dirty if one in self._records]:
+                await self._around.store.save(*records)
         except REFUSALS:
             self._dirty |= dirty  # `degraded` tells; the next tick tries again

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from atoll.adapters.private import private_directory
 from atoll.config.places import Places
+from atoll.errors import AtollError
 from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
@@ -24,19 +25,25 @@ from atoll_supervisor.core.services.batch import (
 from atoll_supervisor.core.services.evidence import Ended, Kept, Up
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
-from atoll_supervisor.core.services.slurm_job import LOST, Job, Seen, evidence_of
+from atoll_supervisor.core.services.slurm_job import (
+    LOST,
+    Job,
+    Seen,
+    by_mark,
+    evidence_of,
+    job_of,
+)
 from atoll_supervisor.keeper.logfile import rotated
 from atoll_supervisor.ports import Cluster, SeesServices
 from atoll_supervisor.shell.probe import Prober
-from atoll_supervisor.shell.services.written import remove_written
+from atoll_supervisor.shell.run_store import NotKept
+from atoll_supervisor.shell.services.written import last_of, remove_written
 from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
 MISSES = 3
 """Looks in a row that must not find a job before it counts as lost, or as never queued."""
-OUTPUT = 65_536
-"""Bytes at the end of a job's output that are looked through."""
 
 Note = Callable[[str, str], object]
 Starts = tuple[str, int]
@@ -52,7 +59,7 @@ class SlurmEngine:
         places: Places,
         records: Callable[[], Iterable[Record]],
         saw: SeesServices,
-        placed: Callable[[str, JobKey], None],
+        placed: Callable[[str, JobKey, str], None],
         python: str,
         note: Note,
     ) -> None:
@@ -67,6 +74,7 @@ class SlurmEngine:
         self._python = python
         self._misses: dict[str, int] = {}
         self._probers: dict[str, tuple[Starts, Prober]] = {}
+        # By uuid: a service that is started again is not what it was.
         self._submitting: set[str] = set()
         self._unsure: set[str] = set()
         self._settled: set[str] = set()
@@ -74,7 +82,7 @@ class SlurmEngine:
 
     async def submit(self, record: Record) -> Record:
         """Give it to the cluster."""
-        folder = await asyncio.to_thread(private_directory, self._folder / record.id)
+        folder = self._folder / record.id
         ours = {
             "python": self._python,
             "data": str(folder),
@@ -82,21 +90,27 @@ class SlurmEngine:
             "key": record.key,
         }
         script = folder / "job.sh"
-        await asyncio.to_thread(script.write_text, script_of(record, ours, str(folder)))
-        await asyncio.to_thread(_set_aside, self._log(record))
-        self._submitting.add(record.id)
-        self._settled.discard(record.id)
+        self._submitting.add(record.uuid)
         try:
+            await asyncio.to_thread(private_directory, folder)
+            await asyncio.to_thread(script.write_text, script_of(record, ours, str(folder)))
+            await asyncio.to_thread(_set_aside, self._log(record))
             job_id = await self._slurm.submit(
                 spec_of(record, str(self._log(record)), str(folder)),
                 script,
                 environment_of(record, ours),
             )
         except SlurmUnsure:
-            self._unsure.add(record.id)
+            self._unsure.add(record.uuid)
             raise
+        except AtollError:
+            self._settled.add(record.uuid)  # there is surely no job
+            raise
+        except OSError as error:
+            self._settled.add(record.uuid)
+            raise NotKept(f"{record.name} cannot be submitted: {error}") from None
         finally:
-            self._submitting.discard(record.id)
+            self._submitting.discard(record.uuid)
             self._submitted.set()
         return replace(record, job=JobKey(job_id=job_id))
 
@@ -106,7 +120,7 @@ class SlurmEngine:
 
     async def cancel(self, record: Record) -> None:
         """End its job; raises SlurmDown, and then a later look does it."""
-        if record.id in self._unsure:
+        if record.uuid in self._unsure:
             raise SlurmDown(f"{record.name} may have been queued; if so, a later look ends it")
         if not record.job.job_id:
             return
@@ -120,18 +134,21 @@ class SlurmEngine:
         """No: what its job does on its way out is told by SLURM's own word for it."""
         return False
 
-    async def gone(self, _record: Record) -> bool:
-        """Yes: the cluster has taken the job's end upon itself."""
-        return True
+    async def gone(self, record: Record) -> bool:
+        """Yes, for the cluster takes a job's end upon itself; not while it is being submitted."""
+        return record.uuid not in self._submitting
 
     async def forget(self, record: Record) -> None:
         """Remove what it has written; raises SlurmDown when its job cannot be ended.
 
         A job that is ending may write a last line, which nobody reads.
         """
-        if record.id not in self._settled:
-            await self.cancel(record)
+        if record.uuid in self._submitting:
+            raise SlurmDown(f"{record.name} is just being submitted: ask again in a moment")
+        if record.uuid not in self._settled:
+            await self._end_whichever(record)
         self._drop(record)
+        self._settled.discard(record.uuid)
         await asyncio.to_thread(remove_written, self._folder / record.id, self._log(record))
 
     def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
@@ -141,6 +158,7 @@ class SlurmEngine:
     async def run(self) -> None:
         """Look at the queue again and again."""
         while True:
+            self._settled.intersection_update(one.uuid for one in self._records())
             records = [one for one in self._records() if self._concerns(one)]
             alive = [one for one in records if not one.is_final]
             if records:
@@ -158,7 +176,7 @@ class SlurmEngine:
         self._submitted.clear()
 
     def _concerns(self, record: Record) -> bool:
-        return record.engine == "slurm" and record.id not in self._settled
+        return record.engine == "slurm" and record.uuid not in self._settled
 
     async def _try(self, records: list[Record]) -> None:
         """A look that fails must not end the daemon."""
@@ -174,39 +192,54 @@ class SlurmEngine:
         self._fault = fault
 
     async def _look(self, records: list[Record]) -> None:
+        """Those that run are asked all at once: one that does not answer holds nobody up."""
         try:
             jobs = await self._slurm.jobs()
-            self._tell("")
         except SlurmDown as error:
             self._tell(str(error))
             await self._without_cluster(records)
             return
-        ours = {job.uuid: job for job in jobs if job.uuid}
-        for record in filter(self._concerns, self._records()):  # as they are by now
-            job = ours.get(record.uuid)
+        marked = by_mark(jobs)
+        now = [
+            (one, job_of(marked, one.uuid, one.job.job_id))
+            for one in filter(self._concerns, self._records())  # as they are by now
+        ]
+        fault = ""
+        for record, job in now:
+            if record.is_final or job is None:
+                fault = await self._fault_of_end(record, job) or fault
+        await asyncio.gather(
+            *(self._found(one, job) for one, job in now if job is not None and not one.is_final)
+        )
+        self._tell(fault)
+
+    async def _fault_of_end(self, record: Record, job: Job | None) -> str:
+        """Why one that is over, or has no job, cannot be seen to; the others still are."""
+        try:
             if record.is_final:
                 await self._end(record, job)
-            elif job is not None:
-                await self._found(record, job)
-            elif record.id not in self._submitting:
+            elif record.uuid not in self._submitting:
                 await self._missed(record)
+        except SlurmDown as error:
+            return str(error)
+        return ""
 
     async def _found(self, record: Record, job: Job) -> None:
         self._misses.pop(record.id, None)
         key = JobKey(cluster=job.cluster, job_id=job.job_id, submitted=job.submitted)
         if record.job != key:
-            self._placed(record.id, key)
+            self._placed(record.id, key, record.uuid)
         seen = await self._seen(record, job)
-        self._saw(record.id, evidence_of(job, seen))
+        self._saw(record.id, evidence_of(job, seen), record.uuid)
         if job.is_over:
             self._drop(record)
 
     async def _seen(self, record: Record, job: Job) -> Seen:
-        output = await asyncio.to_thread(_last, self._log(record))
+        output = await asyncio.to_thread(last_of, self._log(record))
         if job.state != "RUNNING":
             return Seen(output=output)
         path = self._folder / record.id / ENDPOINT
-        text = (await asyncio.to_thread(_last, path)).strip()
+        text = (await asyncio.to_thread(last_of, path)).strip()
         place = endpoint_of(text, job.job_id, job.restarts)
         if place is None:
             return Seen(output=output)
@@ -226,10 +259,10 @@ class SlurmEngine:
         self._drop(record)
         job = await self._slurm.completed(record.name)
         if job is None or not job.is_over or record.job.job_id not in ("", job.job_id):
-            self._saw(record.id, Ended("failed", LOST))
+            self._saw(record.id, Ended("failed", LOST), record.uuid)
         else:
-            output = await asyncio.to_thread(_last, self._log(record))
-            self._saw(record.id, evidence_of(job, Seen(output=output)))
+            output = await asyncio.to_thread(last_of, self._log(record))
+            self._saw(record.id, evidence_of(job, Seen(output=output)), record.uuid)
 
     def _is_missing(self, record: Record) -> bool:
         """Whether enough looks in a row have not found its job, with this one."""
@@ -238,28 +271,43 @@ class SlurmEngine:
 
     async def _end(self, record: Record, job: Job | None) -> None:
         """A service that is over has no job: it may have been ended while nobody answered."""
-        if record.id in self._submitting:
+        if record.uuid in self._submitting:
             return
         if job is not None:
-            self._saw(record.id, Kept(job.state))
-        if job is None and record.id in self._unsure and not self._is_missing(record):
+            self._saw(record.id, Kept(job.state), record.uuid)
+        if job is None and record.uuid in self._unsure and not self._is_missing(record):
             return  # a request whose answer is lost may arrive late
         if job is None or job.is_over:
-            self._settled.add(record.id)
-            self._unsure.discard(record.id)
+            self._settled.add(record.uuid)
+            self._unsure.discard(record.uuid)
         elif job.state != "COMPLETING":
+            await self._slurm.cancel(job.job_id, record.name)
+
+    async def _end_whichever(self, record: Record) -> None:
+        """Its job, also one whose number a daemon that was killed has not been told."""
+        if record.job.job_id or record.uuid in self._unsure:
+            await self.cancel(record)
+            return
+        job = job_of(by_mark(await self._slurm.jobs()), record.uuid, "")
+        if job is not None and not job.is_over:
             await self._slurm.cancel(job.job_id, record.name)
 
     async def _without_cluster(self, records: list[Record]) -> None:
         """Jobs run on without slurmctld: a server that was reached before is asked itself."""
-        for record in records:
-            known = self._probers.get(record.id)
-            if record.is_final or known is None or not record.host:
-                continue
-            found = await known[1].probe()
-            reason = "" if found.ok else found.reason
-            up = Up(answers=found.ok, reason=reason, state=record.state, restarts=record.restarts)
-            self._saw(record.id, up)
+        known = ((one, self._probers.get(one.id)) for one in records)
+        await asyncio.gather(
+            *(
+                self._asked_itself(one, prober[1])
+                for one, prober in known
+                if prober is not None and one.host and not one.is_final
+            )
+        )
+
+    async def _asked_itself(self, record: Record, prober: Prober) -> None:
+        found = await prober.probe()
+        reason = "" if found.ok else found.reason
+        up = Up(answers=found.ok, reason=reason, state=record.state, restarts=record.restarts)
+        self._saw(record.id, up, record.uuid)
 
     def _prober(self, record: Record, starts: Starts, place: tuple[str, int]) -> Prober:
         known = self._probers.get(record.id)
@@ -284,13 +332,3 @@ def _set_aside(log: Path) -> None:
     """What an earlier job has written says nothing of the next one's end."""
     with suppress(OSError):
         log.replace(rotated(log, 1))
-
-
-def _last(path: Path) -> str:
-    """The end of a file, "" when there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - OUTPUT))
-            return file.read(OUTPUT).decode(errors="replace")
-    except OSError:
-        return ""
