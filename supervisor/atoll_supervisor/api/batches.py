@@ -96,8 +96,10 @@ def _rows(asked: BatchRequest) -> list[JsonObject]:
         raise ClientError("batch_inputs: no path is read here; send the rows, a list of objects")
     if not 0 < len(rows) <= MOST_ITEMS:
         raise ClientError(f"batch_inputs: 1 to {MOST_ITEMS} rows, not {len(rows)}")
-    if len(rows) * len(_encode(asked.static_inputs)) > MOST_REPEATED:
-        raise ClientError(f"static_inputs: over {MOST_REPEATED} bytes when each row has them")
+    shared = len(_encode((asked.static_inputs, asked.input_mapping)))
+    if len(rows) * shared > MOST_REPEATED:
+        what = "static_inputs and the names of input_mapping"
+        raise ClientError(f"{what}: over {MOST_REPEATED} bytes when each row has them")
     return rows
 
 
