@@ -35,7 +35,9 @@ def test_what_is_no_json_says_where_and_how_text_is_given() -> None:
         inputs_of(["n:=three"], None)
 
 
-@pytest.mark.parametrize("text", [b"[1]", b"{", b"", b"\xff", b'{"a": "\xff"}', b'{"a":' + b"[" * 9000])
+@pytest.mark.parametrize(
+    "text", [b"[1]", b"{", b"", b"\xff", b'{"a": "\xff"}', b'{"a":' + b"[" * 9000]
+)
 def test_a_document_that_is_no_object_is_refused(text: bytes) -> None:
     document = BytesIO(text)
     document.name = "inputs.json"

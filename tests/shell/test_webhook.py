@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import hmac
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from atoll_supervisor.core.runs.events import CancelAsked
 from atoll_supervisor.core.runs.hooks import address_fault, signature_of, webhook_fault
@@ -188,8 +191,9 @@ async def store(tmp_path: Path) -> AsyncIterator[RunStore]:
     await disk.close(5)
 
 
-async def ended(store: RunStore, url: str) -> Run:
-    begun = accepted(plan(webhook=Webhook(url, "key")))
+async def ended(store: RunStore, url: str, query: str = "hi", run_id: str = "r1") -> Run:
+    wanted = plan(webhook=Webhook(url, "key"), inputs={"query": query})
+    begun = accepted(replace(wanted, run_id=run_id))
     await store.accept([begun])
     out = step(begun.run, CancelAsked(2.0), finding(role("a")))
     await store.save(out.run, out.told, out.told)
@@ -218,15 +222,48 @@ async def test_the_next_daemon_tells_what_this_one_could_not(store: RunStore) ->
     async with listening(FAILS, OK) as (ear, url):
         first = Hooks(store, Messenger(), waits=(600.0,))
         first.tell(await ended(store, url))
-        async with asyncio.timeout(10):
-            while not ear.heard:
-                await asyncio.sleep(0.01)
+        await heard_once(ear)
         await first.close()
         second = Hooks(store, Messenger())
         await second.take_up()
         await until_heard(store)
         await second.close()
     assert len(ear.heard) == 2
+
+
+async def heard_once(ear: Ear) -> None:
+    async with asyncio.timeout(10):
+        while not ear.heard:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_run_that_waits_for_its_webhook_is_not_in_the_memory(store: RunStore) -> None:
+    """It is tried for more than an hour: runs that strangers start would pile up."""
+    tracemalloc.start()
+    try:
+        async with listening(FAILS) as (ear, url):
+            hooks = Hooks(store, Messenger(), waits=(600.0,))
+            hooks.tell(await ended(store, url, query="x" * 8_000_000))
+            await heard_once(ear)
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+            await hooks.close()
+    finally:
+        tracemalloc.stop()
+    assert held < 8_000_000
+
+
+async def test_nobody_is_told_of_a_run_that_was_deleted_meanwhile(store: RunStore) -> None:
+    async with listening(OK) as (ear, url):
+        hooks = Hooks(store, Messenger())
+        gone, there = [await ended(store, url, run_id=name) for name in ("gone", "there")]
+        assert await store.delete("gone")
+        hooks.tell(gone)
+        hooks.tell(there)
+        await until_heard(store)
+        await hooks.close()
+    (heard,) = ear.heard
+    assert b"X-Atoll-Run: there\r\n" in heard
 
 
 async def test_it_is_given_up_at_last(store: RunStore) -> None:

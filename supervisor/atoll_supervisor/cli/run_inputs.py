@@ -38,7 +38,7 @@ def _as_text(word: str) -> str:
     try:
         word.encode()
     except UnicodeEncodeError:
-        raise click.UsageError(f"{ascii(word)} is no UTF-8") from None
+        raise click.UsageError(f"{word!a} is no UTF-8") from None
     return word
 
 

@@ -171,10 +171,10 @@ def prune(db: sqlite3.Connection, oldest: float, most: int) -> bool:
     return _delete(db, found) >= PRUNED_AT_ONCE
 
 
-def untold(db: sqlite3.Connection) -> list[Run]:
-    """The runs whose end their webhook has not heard of."""
-    found = db.execute(f"{_RUN} join run_webhook using (seq) order by run.seq").fetchall()
-    return list(_runs(db, found).values())
+def untold(db: sqlite3.Connection) -> list[str]:
+    """The ids of the runs whose end their webhook has not heard of, oldest first."""
+    found = db.execute("select id from run join run_webhook using (seq) order by run.seq")
+    return [id.decode(errors="replace") for (id,) in found]
 
 
 def heard(db: sqlite3.Connection, run_id: str) -> None:

@@ -14,7 +14,6 @@ from atoll_supervisor.core.runs.records import Webhook
 
 LIMIT = 10.0
 """Seconds for one exchange, however slowly its bytes come."""
-AT_ONCE = 20
 
 
 class Messenger:
@@ -28,20 +27,18 @@ class Messenger:
         self._limit = limit
         self._serves_others = serves_others
         self._making: asyncio.Task[httpx.AsyncClient] | None = None
-        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def post(self, webhook: Webhook, body: bytes, run_id: str) -> str:
         """Send the body; why it was not taken, or ""."""
-        async with self._room:
-            try:
-                async with asyncio.timeout(self._limit):
-                    return await self._sent(webhook, body, run_id)
-            except TimeoutError:
-                return f"it did not answer within {self._limit:g} s"
-            except socket.gaierror:
-                return "nobody knows an address of its host"
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                return f"it cannot be reached ({type(error).__name__})"
+        try:
+            async with asyncio.timeout(self._limit):
+                return await self._sent(webhook, body, run_id)
+        except TimeoutError:
+            return f"it did not answer within {self._limit:g} s"
+        except socket.gaierror:
+            return "nobody knows an address of its host"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            return f"it cannot be reached ({type(error).__name__})"
 
     async def close(self) -> None:
         """Close every connection."""
