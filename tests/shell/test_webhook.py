@@ -5,9 +5,12 @@ import contextlib
 import gc
 import hashlib
 import hmac
+import socket
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -148,6 +151,26 @@ async def test_a_host_that_nobody_knows_is_told_so() -> None:
     async with messenger() as made:
         said = await made.post(Webhook("http://nobody.invalid/x"), b"{}", "r1")
         assert said == "nobody knows an address of its host"
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The threads of the loop are few: the daemon's own files are read and written on them."""
+    answered = threading.Event()
+
+    def silent(*_: object, **__: object) -> NoReturn:
+        answered.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    async with messenger() as made:
+        one = Webhook("http://silent.example/")
+        asked = [asyncio.create_task(made.post(one, b"{}", "r1")) for _ in range(40)]
+        await asyncio.sleep(0)  # each has begun
+        await asyncio.to_thread(answered.set)
+        said = await asyncio.gather(*asked)
+    assert set(said) == {"nobody knows an address of its host"}
 
 
 async def test_without_a_secret_nothing_is_signed() -> None:
