@@ -3,18 +3,22 @@
 `tests/fakes/examples.py` sends the examples and says in which order.
 """
 
+import asyncio
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from atoll.http.reference.example import place_of
 from atoll.http.reference.operations import GROUPS
+from atoll_supervisor.api import openapi
 from atoll_supervisor.api.app import application
 from atoll_supervisor.api.auth import Access
 from atoll_supervisor.api.summaries import SUMMARIES
@@ -66,6 +70,24 @@ async def test_the_page_tells_every_route_and_loads_nothing(
     assert not re.search(r"<script|<img|<link|src=|@import|url\(", answer.text)
     for route in document["paths"]:
         assert html.escape(route) in answer.text
+
+
+async def test_requests_at_once_make_the_document_once(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a third of a second of the processor, and asks for no token."""
+    made = Counter[str]()
+
+    def counted(app: Litestar) -> bytes:
+        made["times"] += 1
+        return whole(app)
+
+    whole = openapi._made
+    monkeypatch.setattr(openapi, "_made", counted)
+    paths = ["/openapi.json", *PAGES] * 3
+    answers = await asyncio.gather(*(http.get(path) for path in paths))
+    assert {answer.status_code for answer in answers} == {200}
+    assert made["times"] == 1
 
 
 async def test_a_route_that_needs_the_token_says_how_it_is_shown(
