@@ -21,6 +21,7 @@ from atoll_supervisor.core.runs.machine import (
     open_question,
     step,
 )
+from atoll_supervisor.core.runs.prompt import MOST_QUOTED
 from atoll_supervisor.core.runs.records import Asking, Choosing, Key, Plan
 from atoll_supervisor.core.runs.roles import Find
 from atoll_supervisor.core.runs.view import body_of, row_of
@@ -131,6 +132,12 @@ def test_an_answer_that_does_not_fit_may_be_mended_once() -> None:
     story.answer({"result": "mended"})
     assert story.result == {"result": "mended"}
     assert "answer_refused" in story.told
+
+
+def test_of_a_wrong_answer_of_any_length_its_model_is_shown_the_beginning() -> None:
+    story = Story(plan(), finding(A)).answer("x" * 1_000_000)
+    assert story.last.ask is not None
+    assert story.last.ask.messages[1].content == "x" * MOST_QUOTED
 
 
 def test_a_second_misfit_fails_the_run_and_says_why() -> None:
