@@ -147,6 +147,31 @@ async def test_a_name_is_told_by_its_address_under_its_name() -> None:
     assert f"host: localhost:{port}\r\n".encode() in ear.heard[0].lower()
 
 
+async def test_over_https_the_name_and_not_the_address_has_to_be_proved() -> None:
+    """What is asked of the server in its ClientHello (RFC 6066) is what its certificate is for."""
+    hello = asyncio.get_running_loop().create_future()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello.set_result(await reader.read(4096))
+        writer.close()
+
+    server = await asyncio.start_server(read, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, messenger() as made:
+        said = await made.post(Webhook(f"https://localhost:{port}/x"), b"{}", "r1")
+        assert b"localhost" in await hello
+    assert "cannot be reached" in said
+
+
+async def test_no_proxy_of_the_environment_is_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be told of strangers' addresses, and look their names up again."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with listening(OK) as (_, url), messenger() as made:
+        assert await made.post(Webhook(url), b"{}", "r1") == ""
+
+
 async def test_a_host_that_nobody_knows_is_told_so() -> None:
     async with messenger() as made:
         said = await made.post(Webhook("http://nobody.invalid/x"), b"{}", "r1")
