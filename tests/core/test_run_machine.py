@@ -23,7 +23,7 @@ from atoll_supervisor.core.runs.machine import (
 )
 from atoll_supervisor.core.runs.prompt import MOST_QUOTED
 from atoll_supervisor.core.runs.records import Asking, Choosing, Key, Plan
-from atoll_supervisor.core.runs.roles import Find
+from atoll_supervisor.core.runs.roles import Find, Role
 from atoll_supervisor.core.runs.view import body_of, row_of
 from tests.fakes.roles import finding, plan, role
 
@@ -332,6 +332,17 @@ def test_a_loop_ends_at_its_limit_with_an_error_that_names_the_path() -> None:
         story.answer({"result": "x"}).answer({"agent": "a", "confidence": 1})
     assert story.fate() == ("failed", "loop_limit")
     assert story.error == "the limit of 3 steps is reached: a -> a -> a -> a"
+
+
+def test_a_signature_that_does_not_parse_fails_the_run_and_says_where() -> None:
+    """A variable's value is read when the agent runs, so no check of the manifest sees it."""
+
+    def find(_: str) -> Role:
+        return role("a", takes="query: text")
+
+    story = Story(plan(), find)
+    assert story.fate() == ("failed", "bad_signature")
+    assert "at character 8: `text` is no type" in story.error
 
 
 def test_an_agent_that_is_removed_in_mid_run_fails_it() -> None:
