@@ -345,6 +345,16 @@ def test_a_signature_that_does_not_parse_fails_the_run_and_says_where() -> None:
     assert "at character 8: `text` is no type" in story.error
 
 
+def test_a_step_that_is_done_stays_so_when_the_next_signature_does_not_parse() -> None:
+    def find(name: str) -> Role:
+        return role("a", choices=("b",)) if name == "a" else role("b", takes="query: text")
+
+    story = Story(plan(kind="flock"), find).answer({"result": "x"})
+    assert story.fate() == ("failed", "bad_signature")
+    assert body_of(story.run).path == ("a",)
+    assert story.told[-2:] == ["step_completed", "run_failed"]
+
+
 def test_an_agent_that_is_removed_in_mid_run_fails_it() -> None:
     story = Story(plan(kind="flock"), finding(role("a", hand_off="b"), WRITES))
     story.find = finding(role("a", hand_off="b"))
