@@ -100,6 +100,12 @@ async def test_a_route_that_needs_the_token_says_how_it_is_shown(
     assert f"curl {api.url}/health" in page
 
 
+async def test_a_route_that_asks_for_no_token_is_not_said_to_refuse_one(document: dict) -> None:
+    for path in ("/health", "/agents", "/docs"):
+        assert "401" not in document["paths"][path]["get"]["responses"]
+    assert "401" in document["paths"]["/api/v1/reload"]["post"]["responses"]
+
+
 async def test_every_route_of_management_and_gateway_is_told_and_nothing_else(
     document: dict,
 ) -> None:
