@@ -44,6 +44,7 @@ WITHOUT_VECTORS = {"post_api_embed", "post_api_embeddings", "post_v1_embeddings"
 """The model of the example agent makes none; `test_reference` sends these to one that does."""
 GIVEN = ("fleet", "events", "runs", "upkeep", "services", "about", "leaving")
 """What handlers are given."""
+KINDS = ("agent", "flock", "batch")
 PAGES = ["/docs", "/redoc", "/scalar"]
 
 
@@ -70,6 +71,11 @@ async def test_the_page_tells_every_route_and_loads_nothing(
     assert not re.search(r"<script|<img|<link|src=|@import|url\(", answer.text)
     for route in document["paths"]:
         assert html.escape(route) in answer.text
+
+
+async def test_a_batch_is_refused_as_a_run_is(document: dict) -> None:
+    told = [set(document["paths"][f"/run/{kind}"]["post"]["responses"]) for kind in KINDS]
+    assert told[0] == told[1] == told[2] == {"200", "400", "401", "415", "422", "503", "default"}
 
 
 async def test_requests_at_once_make_the_document_once(
