@@ -3,18 +3,22 @@
 `tests/fakes/examples.py` sends the examples and says in which order.
 """
 
+import asyncio
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from atoll.http.reference.example import place_of
 from atoll.http.reference.operations import GROUPS
+from atoll_supervisor.api import openapi
 from atoll_supervisor.api.app import application
 from atoll_supervisor.api.auth import Access
 from atoll_supervisor.api.summaries import SUMMARIES
@@ -40,6 +44,7 @@ WITHOUT_VECTORS = {"post_api_embed", "post_api_embeddings", "post_v1_embeddings"
 """The model of the example agent makes none; `test_reference` sends these to one that does."""
 GIVEN = ("fleet", "events", "runs", "upkeep", "services", "about", "leaving")
 """What handlers are given."""
+KINDS = ("agent", "flock", "batch")
 PAGES = ["/docs", "/redoc", "/scalar"]
 
 
@@ -68,6 +73,29 @@ async def test_the_page_tells_every_route_and_loads_nothing(
         assert html.escape(route) in answer.text
 
 
+async def test_a_batch_is_refused_as_a_run_is(document: dict) -> None:
+    told = [set(document["paths"][f"/run/{kind}"]["post"]["responses"]) for kind in KINDS]
+    assert told[0] == told[1] == told[2] == {"200", "400", "401", "415", "422", "503", "default"}
+
+
+async def test_requests_at_once_make_the_document_once(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a third of a second of the processor, and asks for no token."""
+    made = Counter[str]()
+
+    def counted(app: Litestar) -> bytes:
+        made["times"] += 1
+        return whole(app)
+
+    whole = openapi._made
+    monkeypatch.setattr(openapi, "_made", counted)
+    paths = ["/openapi.json", *PAGES] * 3
+    answers = await asyncio.gather(*(http.get(path) for path in paths))
+    assert {answer.status_code for answer in answers} == {200}
+    assert made["times"] == 1
+
+
 async def test_a_route_that_needs_the_token_says_how_it_is_shown(
     http: httpx.AsyncClient, api: Daemon
 ) -> None:
@@ -76,6 +104,12 @@ async def test_a_route_that_needs_the_token_says_how_it_is_shown(
     shown = '-H "Authorization: Bearer $(atoll token show)"'
     assert f"curl -X POST {shown} {api.url}/api/v1/agents/{slug}/start" in page
     assert f"curl {api.url}/health" in page
+
+
+async def test_a_route_that_asks_for_no_token_is_not_said_to_refuse_one(document: dict) -> None:
+    for path in ("/health", "/agents", "/docs"):
+        assert "401" not in document["paths"][path]["get"]["responses"]
+    assert "401" in document["paths"]["/api/v1/reload"]["post"]["responses"]
 
 
 async def test_every_route_of_management_and_gateway_is_told_and_nothing_else(

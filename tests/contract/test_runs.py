@@ -450,6 +450,7 @@ def test_a_row_that_fails_is_told_as_the_request_wants(
         {"write_to_csv": "out.csv"},
         {"max_workers": 0},
         {"batch_inputs": [{}] * 100, "static_inputs": {"query": "x" * 1_000_000}},
+        {"batch_inputs": [{"a": 1}] * 100, "input_mapping": {"a": "x" * 1_000_000}},
     ],
 )
 def test_a_batch_reads_and_writes_no_file_of_ours(fleet: Daemon, change: dict) -> None:

@@ -15,6 +15,16 @@ def test_names_take_text_or_json_and_bare_words_are_the_query() -> None:
     }  # fmt: skip
 
 
+def test_a_name_is_any_that_a_signature_may_have() -> None:
+    assert inputs_of(["Ärger=1", "größe:=2"], None) == {"Ärger": "1", "größe": 2}
+
+
+@pytest.mark.parametrize("word", ["text=\udcff", "\udcff", "n:=\udcff"])
+def test_bytes_that_are_no_text_are_refused(word: str) -> None:
+    with pytest.raises(click.UsageError, match="is no UTF-8"):
+        inputs_of([word], None)
+
+
 def test_words_go_over_the_document() -> None:
     document = BytesIO(b'{"topic": "old", "depth": "short"}')
     assert inputs_of(["topic=new"], document) == {"topic": "new", "depth": "short"}
@@ -25,7 +35,9 @@ def test_what_is_no_json_says_where_and_how_text_is_given() -> None:
         inputs_of(["n:=three"], None)
 
 
-@pytest.mark.parametrize("text", [b"[1]", b"{", b"", b"\xff"])
+@pytest.mark.parametrize(
+    "text", [b"[1]", b"{", b"", b"\xff", b'{"a": "\xff"}', b'{"a":' + b"[" * 9000]
+)
 def test_a_document_that_is_no_object_is_refused(text: bytes) -> None:
     document = BytesIO(text)
     document.name = "inputs.json"

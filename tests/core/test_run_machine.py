@@ -21,8 +21,9 @@ from atoll_supervisor.core.runs.machine import (
     open_question,
     step,
 )
+from atoll_supervisor.core.runs.prompt import MOST_QUOTED
 from atoll_supervisor.core.runs.records import Asking, Choosing, Key, Plan
-from atoll_supervisor.core.runs.roles import Find
+from atoll_supervisor.core.runs.roles import Find, Role
 from atoll_supervisor.core.runs.view import body_of, row_of
 from tests.fakes.roles import finding, plan, role
 
@@ -131,6 +132,12 @@ def test_an_answer_that_does_not_fit_may_be_mended_once() -> None:
     story.answer({"result": "mended"})
     assert story.result == {"result": "mended"}
     assert "answer_refused" in story.told
+
+
+def test_of_a_wrong_answer_of_any_length_its_model_is_shown_the_beginning() -> None:
+    story = Story(plan(), finding(A)).answer("x" * 1_000_000)
+    assert story.last.ask is not None
+    assert story.last.ask.messages[1].content == "x" * MOST_QUOTED
 
 
 def test_a_second_misfit_fails_the_run_and_says_why() -> None:
@@ -325,6 +332,27 @@ def test_a_loop_ends_at_its_limit_with_an_error_that_names_the_path() -> None:
         story.answer({"result": "x"}).answer({"agent": "a", "confidence": 1})
     assert story.fate() == ("failed", "loop_limit")
     assert story.error == "the limit of 3 steps is reached: a -> a -> a -> a"
+
+
+def test_a_signature_that_does_not_parse_fails_the_run_and_says_where() -> None:
+    """A variable's value is read when the agent runs, so no check of the manifest sees it."""
+
+    def find(_: str) -> Role:
+        return role("a", takes="query: text")
+
+    story = Story(plan(), find)
+    assert story.fate() == ("failed", "bad_signature")
+    assert "at character 8: `text` is no type" in story.error
+
+
+def test_a_step_that_is_done_stays_so_when_the_next_signature_does_not_parse() -> None:
+    def find(name: str) -> Role:
+        return role("a", choices=("b",)) if name == "a" else role("b", takes="query: text")
+
+    story = Story(plan(kind="flock"), find).answer({"result": "x"})
+    assert story.fate() == ("failed", "bad_signature")
+    assert body_of(story.run).path == ("a",)
+    assert story.told[-2:] == ["step_completed", "run_failed"]
 
 
 def test_an_agent_that_is_removed_in_mid_run_fails_it() -> None:

@@ -6,16 +6,11 @@ import pytest
 from atoll.config.load import load_manifest
 from atoll.config.signature import (
     MAX_FIELDS,
-    Choice,
-    DictOf,
-    ListOf,
-    Maybe,
-    Plain,
     SignatureError,
-    Type,
     parse_signature,
     split_signature,
 )
+from atoll.config.signature_types import Choice, DictOf, ListOf, Maybe, Plain, Type
 from atoll.config.signature_values import completed, faults_of, json_schema
 from atoll.errors import ConfigError
 

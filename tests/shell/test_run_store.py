@@ -219,7 +219,7 @@ async def test_an_end_is_to_be_told_until_it_was_heard(store: RunStore) -> None:
     kept = await begun(store, webhook=Webhook("http://localhost/x", "s"))
     assert await store.untold() == []
     await kept.happen(CancelAsked(4.0))
-    assert await store.untold() == [kept.run]
+    assert await store.untold() == ["run-1"]
     await store.heard("run-1")
     assert await store.untold() == []
 
@@ -238,7 +238,7 @@ async def test_a_spoilt_run_does_not_hold_up_the_others(
 async def test_a_run_is_not_forgotten_before_its_webhook_has_heard(store: RunStore) -> None:
     await finished(store, 1, webhook=Webhook("http://localhost/x", "s"))
     await store.prune(oldest=1e12, most=0)
-    assert [run.plan.run_id for run in await store.untold()] == ["run-1"]
+    assert await store.untold() == ["run-1"]
     await store.heard("run-1")
     await store.prune(oldest=1e12, most=0)
     assert await store.load("run-1") is None

@@ -118,3 +118,17 @@ def test_no_more_runs_than_there_is_room_for() -> None:
     room.take([named("1"), named("2")])
     with pytest.raises(Busy, match="2 runs are under way or wait"):
         room.take([named("3")])
+
+
+async def test_an_event_that_cannot_be_read_holds_up_no_run(
+    disk: DatabaseThread, tmp_path: Path
+) -> None:
+    """One row that a failing disk has spoilt: every request would wait for its run for ever."""
+    store = RunStore(disk)
+    for run_id in ("first", "second"):
+        await store.accept([accepted(named(run_id))])
+    await disk.run(lambda db: db.execute("update run_event set event = '{' where seq = 1"))
+    async with running(store, tmp_path) as runs, asyncio.timeout(20):
+        for run_id in ("first", "second"):
+            assert (await runs.ended(run_id, asyncio.Event())).is_final
+    assert [one.type for one in await store.events("first", 0)] == ["run_failed"]

@@ -2,13 +2,19 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import hmac
+import socket
+import threading
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from atoll_supervisor.core.runs.events import CancelAsked
 from atoll_supervisor.core.runs.hooks import address_fault, signature_of, webhook_fault
@@ -141,10 +147,55 @@ async def test_a_name_is_told_by_its_address_under_its_name() -> None:
     assert f"host: localhost:{port}\r\n".encode() in ear.heard[0].lower()
 
 
+async def test_over_https_the_name_and_not_the_address_has_to_be_proved() -> None:
+    """What is asked of the server in its ClientHello (RFC 6066) is what its certificate is for."""
+    hello = asyncio.get_running_loop().create_future()
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello.set_result(await reader.read(4096))
+        writer.close()
+
+    server = await asyncio.start_server(read, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, messenger() as made:
+        said = await made.post(Webhook(f"https://localhost:{port}/x"), b"{}", "r1")
+        assert b"localhost" in await hello
+    assert "cannot be reached" in said
+
+
+async def test_no_proxy_of_the_environment_is_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be told of strangers' addresses, and look their names up again."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with listening(OK) as (_, url), messenger() as made:
+        assert await made.post(Webhook(url), b"{}", "r1") == ""
+
+
 async def test_a_host_that_nobody_knows_is_told_so() -> None:
     async with messenger() as made:
         said = await made.post(Webhook("http://nobody.invalid/x"), b"{}", "r1")
         assert said == "nobody knows an address of its host"
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The threads of the loop are few: the daemon's own files are read and written on them."""
+    answered = threading.Event()
+
+    def silent(*_: object, **__: object) -> NoReturn:
+        answered.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    async with messenger() as made:
+        one = Webhook("http://silent.example/")
+        asked = [asyncio.create_task(made.post(one, b"{}", "r1")) for _ in range(40)]
+        await asyncio.sleep(0)  # each has begun
+        await asyncio.to_thread(answered.set)
+        said = await asyncio.gather(*asked)
+    assert set(said) == {"nobody knows an address of its host"}
 
 
 async def test_without_a_secret_nothing_is_signed() -> None:
@@ -188,8 +239,9 @@ async def store(tmp_path: Path) -> AsyncIterator[RunStore]:
     await disk.close(5)
 
 
-async def ended(store: RunStore, url: str) -> Run:
-    begun = accepted(plan(webhook=Webhook(url, "key")))
+async def ended(store: RunStore, url: str, query: str = "hi", run_id: str = "r1") -> Run:
+    wanted = plan(webhook=Webhook(url, "key"), inputs={"query": query})
+    begun = accepted(replace(wanted, run_id=run_id))
     await store.accept([begun])
     out = step(begun.run, CancelAsked(2.0), finding(role("a")))
     await store.save(out.run, out.told, out.told)
@@ -218,15 +270,48 @@ async def test_the_next_daemon_tells_what_this_one_could_not(store: RunStore) ->
     async with listening(FAILS, OK) as (ear, url):
         first = Hooks(store, Messenger(), waits=(600.0,))
         first.tell(await ended(store, url))
-        async with asyncio.timeout(10):
-            while not ear.heard:
-                await asyncio.sleep(0.01)
+        await heard_once(ear)
         await first.close()
         second = Hooks(store, Messenger())
         await second.take_up()
         await until_heard(store)
         await second.close()
     assert len(ear.heard) == 2
+
+
+async def heard_once(ear: Ear) -> None:
+    async with asyncio.timeout(10):
+        while not ear.heard:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_run_that_waits_for_its_webhook_is_not_in_the_memory(store: RunStore) -> None:
+    """It is tried for more than an hour: runs that strangers start would pile up."""
+    tracemalloc.start()
+    try:
+        async with listening(FAILS) as (ear, url):
+            hooks = Hooks(store, Messenger(), waits=(600.0,))
+            hooks.tell(await ended(store, url, query="x" * 8_000_000))
+            await heard_once(ear)
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+            await hooks.close()
+    finally:
+        tracemalloc.stop()
+    assert held < 8_000_000
+
+
+async def test_nobody_is_told_of_a_run_that_was_deleted_meanwhile(store: RunStore) -> None:
+    async with listening(OK) as (ear, url):
+        hooks = Hooks(store, Messenger())
+        gone, there = [await ended(store, url, run_id=name) for name in ("gone", "there")]
+        assert await store.delete("gone")
+        hooks.tell(gone)
+        hooks.tell(there)
+        await until_heard(store)
+        await hooks.close()
+    (heard,) = ear.heard
+    assert b"X-Atoll-Run: there\r\n" in heard
 
 
 async def test_it_is_given_up_at_last(store: RunStore) -> None:

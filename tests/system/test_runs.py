@@ -6,6 +6,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -322,5 +323,30 @@ def test_the_command_line_starts_a_run_and_sees_it_through(tmp_path: Path) -> No
         left = daemon.run("runs", "start", "--detach", "slow", "some", "words")
         assert daemon.get(f"/run/{left.stdout.strip()}").json()["status"] in ("starting", "running")
         missing = daemon.run("runs", "start", "nobody")
-        assert (missing.returncode, missing.stdout) == (1, "")
+        assert (missing.returncode, missing.stdout) == (4, "")
         assert "Agent 'nobody' not found" in missing.stderr
+        for words in (("show", ""), ("cancel", "../agents")):
+            wrong = daemon.run("runs", *words)
+            assert (wrong.returncode, wrong.stdout) == (2, "")
+            assert "is no run's id" in wrong.stderr
+
+
+def test_the_command_line_sees_a_run_through_over_a_kill_of_the_daemon(tmp_path: Path) -> None:
+    """Each event is told once, and the result comes as if nothing had been."""
+    daemon = Daemon(tmp_path)
+    add_worker(daemon.agents, "slow", {"result": "late"}, delay=3.0)
+    command = [sys.executable, "-m", "atoll_supervisor", "runs", "start", "slow", "words"]
+    with running(daemon):
+        seen = subprocess.Popen(
+            command, env=daemon.environment, cwd=tmp_path, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert seen.stderr is not None
+        begun = [seen.stderr.readline() for _ in range(3)]
+        assert "step_started" in begun[2]
+        daemon.stop(signal.SIGKILL)
+        daemon.start(settled=False)
+        out, err = seen.communicate(timeout=LIMIT)
+    assert (seen.returncode, out) == (0, "late\n"), err
+    told = [line.split()[1] for line in err.splitlines()]
+    assert told == ["interrupted", "step_completed", "run_completed"]

@@ -15,10 +15,18 @@ and every mistake is told with its place and what mends it (seeds-contract.md 3.
 
 import re
 from functools import lru_cache
-from typing import Literal
 
-from msgspec import Struct
-
+from atoll.config.signature_types import (
+    Choice,
+    Constant,
+    DictOf,
+    Field,
+    ListOf,
+    Maybe,
+    Plain,
+    Signature,
+    Type,
+)
 from atoll.config.suggest import did_you_mean, shown
 
 MAX_SIGNATURE = 16_384
@@ -27,8 +35,6 @@ MAX_FIELDS = 64
 MAX_DEPTH = 16
 MAX_CHOICES = 256
 MAX_NAME = 64
-
-Constant = str | int | bool | None
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _SPACE = re.compile(r"\s*")
@@ -50,65 +56,6 @@ class SignatureError(ValueError):
         self.at = at
         self.message = message
         self.hint = hint
-
-
-class Plain(Struct, frozen=True):
-    """A type without parts."""
-
-    word: Literal["str", "int", "float", "bool"]
-
-
-class ListOf(Struct, frozen=True):
-    """`list[T]`."""
-
-    item: "Type"
-
-
-class DictOf(Struct, frozen=True):
-    """`dict[K, V]`; in JSON every key is a string."""
-
-    key: "Plain | Choice"
-    value: "Type"
-
-
-class Choice(Struct, frozen=True):
-    """`Literal[…]`."""
-
-    values: tuple[Constant, ...]
-
-
-class Maybe(Struct, frozen=True):
-    """`Optional[T]` or `T?`: may be null, and left out."""
-
-    inner: "Type"
-
-
-Type = Plain | ListOf | DictOf | Choice | Maybe
-
-
-class Field(Struct, frozen=True):
-    """One field; `words` is its type as it was written."""
-
-    name: str
-    type: Type
-    words: str = "str"
-    description: str = ""
-
-    @property
-    def is_optional(self) -> bool:
-        """Whether it may be left out."""
-        return isinstance(self.type, Maybe)
-
-
-class Signature(Struct, frozen=True):
-    """The fields, in the order in which they were written."""
-
-    fields: tuple[Field, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The fields' names."""
-        return tuple(field.name for field in self.fields)
 
 
 @lru_cache(maxsize=1024)

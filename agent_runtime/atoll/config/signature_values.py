@@ -5,7 +5,16 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import assert_never
 
-from atoll.config.signature import Choice, Constant, DictOf, ListOf, Maybe, Plain, Signature, Type
+from atoll.config.signature_types import (
+    Choice,
+    Constant,
+    DictOf,
+    ListOf,
+    Maybe,
+    Plain,
+    Signature,
+    Type,
+)
 from atoll.config.suggest import did_you_mean, shown
 from atoll.wire.json import JsonObject, JsonValue
 

@@ -17,7 +17,7 @@ from atoll.http.decoding import decode
 from atoll.wire.json import JsonObject
 from atoll_supervisor.api.auth import WORK
 from atoll_supervisor.api.problems import AnyRequest, described
-from atoll_supervisor.api.runs import JSON, AnyRuns, Key, allowed, keyed
+from atoll_supervisor.api.runs import JSON, NOT_STARTED, AnyRuns, Key, allowed, keyed
 from atoll_supervisor.core.runs.batches import BatchBody, batch_body, item_inputs
 from atoll_supervisor.core.runs.records import BatchOrder, OnInterrupt, Order, Webhook
 from atoll_supervisor.ports import Runs
@@ -54,7 +54,7 @@ _BATCH = ResponseSpec(BatchBody, description="The batch")
 
 @post(
     "/run/batch", status_code=200, opt=WORK, operation_id="run_batch", tags=["flock"],
-    responses={200: _BATCH, **described(400, 401, 415)},
+    responses={200: _BATCH, **NOT_STARTED},
 )  # fmt: skip
 async def run_batch(request: AnyRequest, runs: AnyRuns, key: Key = None) -> Response[bytes]:
     """Run an agent once for each row, in the background; answers at once with the batch."""
@@ -96,8 +96,10 @@ def _rows(asked: BatchRequest) -> list[JsonObject]:
         raise ClientError("batch_inputs: no path is read here; send the rows, a list of objects")
     if not 0 < len(rows) <= MOST_ITEMS:
         raise ClientError(f"batch_inputs: 1 to {MOST_ITEMS} rows, not {len(rows)}")
-    if len(rows) * len(_encode(asked.static_inputs)) > MOST_REPEATED:
-        raise ClientError(f"static_inputs: over {MOST_REPEATED} bytes when each row has them")
+    shared = len(_encode((asked.static_inputs, asked.input_mapping)))
+    if len(rows) * shared > MOST_REPEATED:
+        what = "static_inputs and the names of input_mapping"
+        raise ClientError(f"{what}: over {MOST_REPEATED} bytes when each row has them")
     return rows
 
 

@@ -57,15 +57,25 @@ async def openapi_document(request: AnyRequest, fleet: AnyFleet) -> Response[byt
 
 
 async def document_of(request: AnyRequest, fleet: Fleet) -> JsonObject:
-    """The document; an agent of the fleet is in its examples, as soon as there is one.
+    """The document; an agent of the fleet is in its examples, as soon as there is one."""
+    known: object = request.app.state.get("openapi")
+    making = known if isinstance(known, _Making) else _Making(request.app)
+    request.app.state["openapi"] = making
+    return called(await making.whole(), next((row.slug for row in fleet.rows()), NAME))
 
-    It is made once, off the loop: that takes a third of a second.
-    """
-    state = request.app.state
-    known: object = state.get("openapi")
-    made = known if isinstance(known, bytes) else await asyncio.to_thread(_made, request.app)
-    state["openapi"] = made
-    return called(made, next((row.slug for row in fleet.rows()), NAME))
+
+class _Making:
+    """The document of one application, made once, off the loop: it takes a third of a second."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._app = app
+        self._making: asyncio.Task[bytes] | None = None
+
+    async def whole(self) -> bytes:
+        """The document, for however many ask at once."""
+        if self._making is None:
+            self._making = asyncio.create_task(asyncio.to_thread(_made, self._app))
+        return await asyncio.shield(self._making)
 
 
 def _made(app: Litestar) -> bytes:

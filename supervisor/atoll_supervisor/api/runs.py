@@ -77,12 +77,13 @@ class Deleted(Struct, frozen=True):
 
 
 _RUN = ResponseSpec(RunBody, description="The run")
-_STARTED = {
-    200: _RUN,
+NOT_STARTED = {
     422: ResponseSpec(ErrorBody, description="The Idempotency-Key came with another request"),
     503: ResponseSpec(ErrorBody, description="The run cannot be kept, or there is no room for it"),
     **described(400, 401, 415),
 }
+"""The errors of a request that starts runs."""
+_STARTED = {200: _RUN, **NOT_STARTED}
 _requests = msgspec.json.Decoder(RunRequest)
 _encode = msgspec.json.Encoder().encode
 

@@ -4,6 +4,7 @@ Imported only by a command that really speaks to the daemon: httpx costs more
 time than everything else `atoll --help` needs.
 """
 
+import re
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -46,6 +47,7 @@ _EVENTS_TIMEOUT = httpx.Timeout(10.0, read=50.0)
 
 _SERVICES = "/api/v1/services"
 
+_RUN_ID = re.compile(r"[\w-]+")
 _EXITS = {401: Exit.AUTH, 404: Exit.NO_SUCH_AGENT, 504: Exit.TIMEOUT}
 
 
@@ -313,6 +315,8 @@ def _path(name: str) -> str:
 
 
 def _run_path(run_id: str) -> str:
+    if _RUN_ID.fullmatch(run_id) is None:
+        raise Failure(f"`{run_id}` is no run's id", Exit.USAGE, "`atoll runs` lists them")
     return f"/run/{quote(run_id, safe='')}"
 
 

@@ -14,14 +14,16 @@ from atoll.wire.json import JsonObject, JsonValue
 
 USUAL = "query"
 """The input that bare words become, as on the source page."""
-_NAMED = re.compile(r"([A-Za-z_]\w*)(:?=)(.*)", re.DOTALL)
+_NAMED = re.compile(r"([^\W\d]\w*)(:?=)(.*)", re.DOTALL)
+"""A name is what a signature takes for one."""
+_UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def inputs_of(words: Sequence[str], document: IO[bytes] | None) -> JsonObject:
     """What the document holds, and over it what the words say; raises click.UsageError."""
     inputs = _read(document) if document else {}
     bare: list[str] = []
-    for word in words:
+    for word in map(_as_text, words):
         match _NAMED.fullmatch(word):
             case None:
                 bare.append(word)
@@ -31,17 +33,26 @@ def inputs_of(words: Sequence[str], document: IO[bytes] | None) -> JsonObject:
     return inputs | {USUAL: " ".join(bare)} if bare else inputs
 
 
+def _as_text(word: str) -> str:
+    """The word, if a JSON text can hold it: a byte that is no UTF-8 comes as half a surrogate."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise click.UsageError(f"{word!a} is no UTF-8") from None
+    return word
+
+
 def _read(document: IO[bytes]) -> JsonObject:
     try:
         return msgspec.json.decode(document.read(), type=JsonObject)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise click.UsageError(f"--file {document.name}: it is no JSON object: {error}") from None
 
 
 def _json(name: str, text: str) -> JsonValue:
     try:
         value: JsonValue = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         hint = f"text is given as {name}={text}"
         raise click.UsageError(f"{name}:={text} is no JSON: {error}; {hint}") from None
     return value

@@ -1,7 +1,7 @@
 """`atoll runs start AGENT [INPUT]…`: begin recorded work, and see it through."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 import click
@@ -14,7 +14,6 @@ from atoll_supervisor.cli.run_inputs import inputs_of
 from atoll_supervisor.cli.run_lines import result_text, told_line
 from atoll_supervisor.cli.target import connect
 from atoll_supervisor.cli.terminal import out, out_json, say
-from atoll_supervisor.core.runs.events import Told
 from atoll_supervisor.core.runs.records import Kind
 from atoll_supervisor.core.runs.view import RunBody
 
@@ -56,24 +55,17 @@ async def _begin(kind: Kind, agent: str, inputs: JsonObject) -> RunBody:
 
 
 async def _ended(run_id: str) -> RunBody:
-    """Tell what happens until the run is over, and give what has become of it."""
-    async for told in _followed(run_id):
-        say(told_line(told))
-    async with connect() as daemon:
-        return await daemon.run(run_id)
-
-
-async def _followed(run_id: str) -> AsyncIterator[Told]:
-    """Each event once, over restarts of the daemon, to the end of the run."""
+    """Tell each event once, over restarts of the daemon; what has become of the run."""
     place = 0
     while True:
         try:
             async with connect() as daemon:
                 async for told in daemon.follow_run(run_id, place):
                     place = told.id
-                    yield told
-                if (await daemon.run(run_id)).completed_at:
-                    return
+                    say(told_line(told))
+                run = await daemon.run(run_id)
+                if run.completed_at:
+                    return run
         except Failure as failure:
             if failure.exit in _HOPELESS or not await is_back():
                 raise
@@ -88,4 +80,6 @@ def _conclude(run: RunBody, text: str) -> None:
         out(text)
     if bad:
         why = run.error or f"the run is {run.status}"
-        raise Failure(why, hint=f"see: atoll runs show {run.run_id}")
+        unknown = run.reason == "agent_not_found"
+        exit = Exit.NO_SUCH_AGENT if unknown else Exit.FAILED
+        raise Failure(why, exit, f"see: atoll runs show {run.run_id}")

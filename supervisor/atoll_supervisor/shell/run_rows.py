@@ -60,6 +60,8 @@ select seq, id, batch from run where ended is not null and (ended < ? or seq <= 
 """Not those whose end is still to be told."""
 _ANY_OF = "select 1 from run where batch <> '' and batch = ? limit 1"
 _NEWEST = 2**62
+_SPOILT = (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError)
+"""What comes of reading a row that a failing disk has spoilt."""
 
 _encode = msgspec.json.Encoder().encode
 _plans = msgspec.json.Decoder(Plan)
@@ -124,9 +126,13 @@ def unfinished(db: sqlite3.Connection, now: float) -> list[Run]:
 
 
 def events(db: sqlite3.Connection, run_id: str, after: int) -> list[Told]:
-    """What was told of a run after an id."""
+    """What was told of a run after an id; without those that cannot be read."""
     query = "select event from run_event where seq = (select seq from run where id = ?) and id > ?"
-    return [_events.decode(row) for (row,) in db.execute(f"{query} order by id", (run_id, after))]
+    found: list[Told] = []
+    for (row,) in db.execute(f"{query} order by id", (run_id, after)):
+        with suppress(*_SPOILT):
+            found.append(_events.decode(row))
+    return found
 
 
 def page(db: sqlite3.Connection, wanted: Wanted) -> Page:
@@ -165,10 +171,10 @@ def prune(db: sqlite3.Connection, oldest: float, most: int) -> bool:
     return _delete(db, found) >= PRUNED_AT_ONCE
 
 
-def untold(db: sqlite3.Connection) -> list[Run]:
-    """The runs whose end their webhook has not heard of."""
-    found = db.execute(f"{_RUN} join run_webhook using (seq) order by run.seq").fetchall()
-    return list(_runs(db, found).values())
+def untold(db: sqlite3.Connection) -> list[str]:
+    """The ids of the runs whose end their webhook has not heard of, oldest first."""
+    found = db.execute("select id from run join run_webhook using (seq) order by run.seq")
+    return [id.decode(errors="replace") for (id,) in found]
 
 
 def heard(db: sqlite3.Connection, run_id: str) -> None:
@@ -219,7 +225,7 @@ def _runs(db: sqlite3.Connection, found: Sequence[tuple[int, bytes, bytes]]) -> 
     """All that can be read: one run that a failing disk has spoilt does not hold up the others."""
     runs: dict[int, Run] = {}
     for row in found:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError):
+        with suppress(*_SPOILT):
             runs[row[0]] = _run(db, *row)
     return runs
 
@@ -228,7 +234,7 @@ def _lost(run_id: bytes, row: bytes, now: float) -> str:
     """The row of a run that cannot be read; of what it said before, as much as can be."""
     try:
         before = _rows.decode(row)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _SPOILT:
         before = RunRow(
             run_id=run_id.decode(errors="replace"), status="failed", started_at=rfc3339(now),
             completed_at=None, error=None, reason=None, agent_name="", kind="agent", steps=0,

@@ -64,8 +64,8 @@ class RunStore:
         """Forget some of what is too old or too much; whether there may be more."""
         return await self._done(partial(run_rows.prune, oldest=oldest, most=most))
 
-    async def untold(self) -> list[Run]:
-        """The runs whose end their webhook has not heard of."""
+    async def untold(self) -> list[str]:
+        """The ids of the runs whose end their webhook has not heard of."""
         return await self._done(run_rows.untold)
 
     async def heard(self, run_id: str) -> None:

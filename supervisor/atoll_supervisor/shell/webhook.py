@@ -7,14 +7,16 @@ that changes its address in between reaches nothing more (row S20 of attacks.md)
 import asyncio
 import socket
 
+import msgspec
+
 from atoll import __version__
 from atoll.adapters.lean_httpx import httpx
+from atoll.adapters.tool_threads import ToolThreads
 from atoll_supervisor.core.runs.hooks import SIGNATURE, address_fault, signature_of
 from atoll_supervisor.core.runs.records import Webhook
 
 LIMIT = 10.0
 """Seconds for one exchange, however slowly its bytes come."""
-AT_ONCE = 20
 
 
 class Messenger:
@@ -28,20 +30,19 @@ class Messenger:
         self._limit = limit
         self._serves_others = serves_others
         self._making: asyncio.Task[httpx.AsyncClient] | None = None
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._lookups = ToolThreads()
 
     async def post(self, webhook: Webhook, body: bytes, run_id: str) -> str:
         """Send the body; why it was not taken, or ""."""
-        async with self._room:
-            try:
-                async with asyncio.timeout(self._limit):
-                    return await self._sent(webhook, body, run_id)
-            except TimeoutError:
-                return f"it did not answer within {self._limit:g} s"
-            except socket.gaierror:
-                return "nobody knows an address of its host"
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-                return f"it cannot be reached ({type(error).__name__})"
+        try:
+            async with asyncio.timeout(self._limit):
+                return await self._sent(webhook, body, run_id)
+        except TimeoutError:
+            return f"it did not answer within {self._limit:g} s"
+        except socket.gaierror:
+            return "nobody knows an address of its host"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            return f"it cannot be reached ({type(error).__name__})"
 
     async def close(self) -> None:
         """Close every connection."""
@@ -53,7 +54,7 @@ class Messenger:
         url = httpx.URL(webhook.url)
         headers = _headers(webhook, body, run_id) | {"Host": url.netloc.decode("ascii")}
         said = "it has no address"
-        for address in await _addresses(url):
+        for address in await self._addresses(url):
             if said := address_fault(address, serves_others=self._serves_others):
                 continue
             try:
@@ -61,6 +62,18 @@ class Messenger:
             except httpx.ConnectError:
                 said = "it cannot be reached (ConnectError)"
         return said
+
+    async def _addresses(self, url: httpx.URL) -> list[str]:
+        """What the host stands for; raises OSError.
+
+        In threads of their own: the loop's are few, the daemon's files need them, and a name
+        whose server is silent holds one for half a minute.
+        """
+        if self._lookups.full:
+            raise OSError("no thread is free")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        named = {"host": url.raw_host.decode("ascii"), "port": port}
+        return msgspec.convert(await self._lookups.run(_lookup, named), list[str])
 
     async def _told(
         self, url: httpx.URL, address: str, headers: dict[str, str], body: bytes
@@ -75,12 +88,8 @@ class Messenger:
             return "" if answer.is_success else f"it answered {answer.status_code}"
 
 
-async def _addresses(url: httpx.URL) -> list[str]:
-    """What the host stands for; raises OSError."""
-    port = url.port or (443 if url.scheme == "https" else 80)
-    host = url.raw_host.decode("ascii")
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _lookup(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 

@@ -11,7 +11,10 @@ from atoll_supervisor.core.runs.view import ended_at, error_of, rfc3339
 
 
 class BatchBody(Struct, frozen=True, kw_only=True):
-    """A batch; `results` are in the order of its items, null where there is none yet."""
+    """A batch; `results` and `run_ids` have one place for each item, in their order.
+
+    A result is null where there is none yet; both are null where the run was deleted.
+    """
 
     batch_id: str
     status: Literal["starting", "running", "completed", "failed"]
@@ -23,7 +26,7 @@ class BatchBody(Struct, frozen=True, kw_only=True):
     started_at: str
     completed_at: str | None
     error: str | None
-    run_ids: list[str]
+    run_ids: list[str | None]
 
 
 def item_inputs(
@@ -36,6 +39,8 @@ def item_inputs(
 
 def batch_body(batch: Batch, runs: Sequence[Run]) -> BatchBody:
     """The batch as it is now; what was deleted of it counts as done."""
+    each = {run.plan.item: run for run in runs}
+    items = [each.get(item) for item in range(batch.items)]
     over = [run for run in runs if run.is_final]
     failed = [run for run in over if not isinstance(run.phase, Completed)]
     done = batch.items - (len(runs) - len(over))
@@ -45,7 +50,7 @@ def batch_body(batch: Batch, runs: Sequence[Run]) -> BatchBody:
     return BatchBody(
         batch_id=batch.batch_id,
         status=_status(is_over=is_over, begun=done > 0, failed=bool(errors)),
-        results=[_result(run, batch.return_errors) for run in runs],
+        results=[_result(run, batch.return_errors) for run in items],
         total_items=batch.items,
         completed_items=done,
         failed_items=len(failed),
@@ -53,7 +58,7 @@ def batch_body(batch: Batch, runs: Sequence[Run]) -> BatchBody:
         started_at=rfc3339(batch.accepted),
         completed_at=rfc3339(max(ends, default=batch.accepted)) if is_over else None,
         error=_error(errors, len(runs)) if is_over else None,
-        run_ids=[run.plan.run_id for run in runs],
+        run_ids=[None if run is None else run.plan.run_id for run in items],
     )
 
 
@@ -65,7 +70,9 @@ def _status(
     return "failed" if failed else "completed"
 
 
-def _result(run: Run, return_errors: bool) -> JsonValue:
+def _result(run: Run | None, return_errors: bool) -> JsonValue:
+    if run is None:
+        return None
     if isinstance(run.phase, Completed):
         return run.phase.result
     return {"error": error_of(run.phase)} if run.is_final and return_errors else None

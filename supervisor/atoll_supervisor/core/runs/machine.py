@@ -80,7 +80,6 @@ def step(run: Run, event: Event, find: Find) -> Outcome:
     try:
         _apply(change, event, find)
     except SignatureError as error:
-        change = _Change(run, event.at)
         change.fail(Wrong(f"an agent's signature is wrong: {error}", "bad_signature"))
     return change.outcome()
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from atoll.config.names import NOBODY
-from atoll.config.signature import Choice, Field, Plain, Signature
+from atoll.config.signature_types import Choice, Field, Plain, Signature
 from atoll.config.signature_values import completed, faults_of, json_schema
 from atoll.wire.json import JsonObject, JsonValue
 from atoll_supervisor.core.runs.events import Ask, Said

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from atoll.config.signature import Signature, parse_signature
+from atoll.config.signature import parse_signature
+from atoll.config.signature_types import Signature
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.core.spec import Routing
 
