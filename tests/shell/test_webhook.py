@@ -115,6 +115,7 @@ async def test_one_that_is_not_there_is_no_fault_of_ours() -> None:
         ("169.254.169.254", "link-local", "link-local"),
         ("::ffff:169.254.169.254", "link-local", "link-local"),
         ("fe80::1%eth0", "link-local", "link-local"),
+        ("fd00:ec2::254", "link-local", "link-local"),
         ("224.0.0.1", "one machine", "one machine"),
         ("10.0.0.7", "", ""),
         ("192.0.2.1", "", ""),
@@ -293,12 +294,13 @@ async def test_a_run_that_waits_for_its_webhook_is_not_in_the_memory(store: RunS
             hooks = Hooks(store, Messenger(), waits=(600.0,))
             hooks.tell(await ended(store, url, query="x" * 8_000_000))
             await heard_once(ear)
-            gc.collect()
-            held, _ = tracemalloc.get_traced_memory()
+            async with asyncio.timeout(20):
+                while tracemalloc.get_traced_memory()[0] >= 8_000_000:
+                    gc.collect()
+                    await asyncio.sleep(0.01)
             await hooks.close()
     finally:
         tracemalloc.stop()
-    assert held < 8_000_000
 
 
 async def test_nobody_is_told_of_a_run_that_was_deleted_meanwhile(store: RunStore) -> None:

@@ -35,8 +35,8 @@ from atoll_supervisor.core.services.slurm_job import (
 )
 from atoll_supervisor.keeper.logfile import rotated
 from atoll_supervisor.ports import Cluster, SeesServices
+from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.probe import Prober
-from atoll_supervisor.shell.run_store import NotKept
 from atoll_supervisor.shell.services.written import last_of, remove_written
 from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 
