@@ -465,19 +465,20 @@ def test_a_job_that_loses_its_node_is_submitted_again(tmp_path: Path, fragile: C
         (job,) = mine(fragile, daemon, "alpha")
         node = fragile.job(job)["nodes"]
         fragile.kill(f"slurmd-{node}")
-        for step in _steps(job):
+        for step in _steps(fragile, job):
             step.kill()
         eventually(lambda: daemon.row("alpha")["generation"] != row["generation"], 60)
         assert daemon.serving("alpha")["port"] == row["port"]
         assert daemon.chat(row["port"]) == "Hello from Alpha"
 
 
-def _steps(job: str) -> list[psutil.Process]:
-    """What runs of a job: a node that goes away takes it along."""
+def _steps(cluster: Cluster, job: str) -> list[psutil.Process]:
+    """What runs of a job of this cluster: a node that goes away takes it along."""
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("SLURM_JOB_ID") == job:
+            environ = process.environ()
+            if (environ.get("SLURM_CONF"), environ.get("SLURM_JOB_ID")) == (cluster.conf, job):
                 found.append(process)
         except psutil.Error:
             continue

@@ -278,5 +278,5 @@ def test_a_job_whose_node_goes_away_waits_for_another(tmp_path: Path, fragile: C
 def test_a_job_that_runs_over_its_time_has_failed(daemon: SlurmDaemon, overtime: object) -> None:
     """The last test of this file: what is left of the minute is waited for."""
     row = daemon.until(overtime, "failed", "cancelled", "completed", limit=180)
-    assert (row["status"], row["slurm_state"]) == ("failed", "TIMEOUT")
+    assert (row["status"], row["slurm_state"]) == ("failed", "TIMEOUT"), row
     assert "TIMEOUT" in str(row["reason"])
