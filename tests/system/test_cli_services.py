@@ -106,6 +106,7 @@ def test_one_that_does_not_come_up_fails_with_the_line_that_says_why(
         (("start", "inference/vllm", "-e", "X"), 2, "'X' is no NAME=VALUE"),
         (("start", "inference/vllm", "-e", "X=1"), 1, "config.environment: this recipe has no `X`"),
         (("start", "inference/vllm", "--set", "x=1"), 1, "this recipe has no `x`"),
+        (("start", "inference/llama-cpp", "-e", "model=x"), 1, "`model` belongs into `config`"),
         (("start", "inference/vllm", "--memory", "900T"), 1, "more than the 2T"),
         (("start", "inference/vllm", "--replicas", "0"), 2, "--replicas"),
         (("stop",), 2, "SERVICE..."),

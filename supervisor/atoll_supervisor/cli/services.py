@@ -77,7 +77,9 @@ def show(service: str) -> None:
 @services.command()
 @click.argument("recipe")
 @click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="A variable of the recipe.")
-@click.option("--set", "root", multiple=True, metavar="NAME=VALUE", help="Another parameter of it.")
+@click.option(
+    "--set", "root", multiple=True, metavar="NAME=VALUE", help="A parameter of `config` itself."
+)
 @click.option("--cpu", help="CPUs, such as 8.")
 @click.option("--memory", help="Memory, such as 32G.")
 @click.option("--gpu", help="GPUs, such as 1.")

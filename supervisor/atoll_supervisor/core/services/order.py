@@ -196,7 +196,8 @@ def _sections(recipe: Recipe, config: JsonObject) -> dict[Location, JsonObject]:
             if place == "environment" and _is_fixed(recipe, key):
                 raise ClientError(f"config.environment: `{key}` is the recipe's to set")
             if key not in known:
-                raise _unknown(place, key, known)
+                elsewhere = recipe.parameters.get(key)
+                raise _unknown(place, key, known, elsewhere.location if elsewhere else None)
     return sections
 
 
@@ -213,14 +214,22 @@ def _is_fixed(recipe: Recipe, variable: str) -> bool:
     return is_guarded(variable) or not OURS.isdisjoint(PLACE.findall(value))
 
 
-def _unknown(place: Location, key: str, known: list[str]) -> ClientError:
-    where = "config" if place == "root" else f"config.{place}"
+def _unknown(
+    place: Location, key: str, known: list[str], elsewhere: Location | None
+) -> ClientError:
+    where = _named(place)
+    if elsewhere is not None:
+        return ClientError(f"{where}: `{shown(key)}` belongs into `{_named(elsewhere)}` itself")
     others = ["environment", "resources"] if place == "root" else []
     spelt = {name.lower(): name for name in known}
     hint = did_you_mean(key, spelt) or _listed(known + others)
     for lower, name in spelt.items():
         hint = hint.replace(f"`{lower}`", f"`{name}`")
     return ClientError(f"{where}: this recipe has no `{shown(key)}`; {hint}")
+
+
+def _named(place: Location) -> str:
+    return "config" if place == "root" else f"config.{place}"
 
 
 def _listed(known: list[str]) -> str:
