@@ -9,16 +9,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from atoll_supervisor.core.services.amounts import Resources
-from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt, body_of
-from atoll_supervisor.core.services.recipe import HealthCheck
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.summary import ModelList
 from atoll_supervisor.loop.services.asking import Asking
 from atoll_supervisor.shell.services import model_client
 from tests.fakes.daemon import free_ports
 from tests.fakes.model_server import Answers, answer, endless, serving
+from tests.fakes.records import ORDER, service
 
 pytestmark = pytest.mark.anyio
 
@@ -29,30 +27,8 @@ NO_TEMPLATE = answer(b'{"error": {"message": "This model has no Chat Template."}
 
 
 def record(port: int, name: str = "a") -> Record:
-    order = Order(
-        command=("server",),
-        values={},
-        environment={},
-        given={},
-        resources=Resources(),
-        health=HealthCheck(),
-        api="openai",
-        metrics="/metrics",
-    )
-    return Record(
-        id=name,
-        uuid="u",
-        name=f"s-{name}",
-        recipe_name="s",
-        engine="local",
-        order=order,
-        config={},
-        created_at="2026-11-21T10:00:00.000+00:00",
-        key="k",
-        status="running",
-        host="127.0.0.1",
-        port=port,
-    )
+    order = replace(ORDER, api="openai", metrics="/metrics")
+    return service(name, order, status="running", host="127.0.0.1", port=port)
 
 
 @pytest.fixture

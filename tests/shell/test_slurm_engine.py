@@ -11,44 +11,25 @@ from msgspec.structs import replace
 from atoll.adapters.listening import listen, port_of
 from atoll.config.places import Places
 from atoll.errors import ClientError
-from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.evidence import Ended, Evidence, Kept, Queued, Up
-from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.services.recipe import HealthCheck
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.loop.services.slurm import SlurmEngine
-from atoll_supervisor.shell.run_store import NotKept
+from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.model_server import answer, serving
+from tests.fakes.records import ORDER, service
 
 pytestmark = pytest.mark.anyio
 LIMIT = 20
 
 
 def record(name: str, job_id: str = "", **other: object) -> Record:
-    order = Order(
-        command=("server",),
-        values={},
-        environment={},
-        given={},
-        resources=Resources(),
-        health=HealthCheck(timeout=3),
-    )
-    made = Record(
-        id=name,
-        uuid=f"u-{name}",
-        name=f"s-{name}",
-        recipe_name="s",
-        engine="slurm",
-        order=order,
-        config={},
-        created_at="2026-11-21T10:00:00.000+00:00",
-        key="k",
-        job=JobKey(job_id=job_id, submitted=float(job_id or 0)),
-    )
-    return replace(made, **other)
+    order = replace(ORDER, health=HealthCheck(timeout=3))
+    job = JobKey(job_id=job_id, submitted=float(job_id or 0))
+    return replace(service(name, order, engine="slurm", job=job), **other)
 
 
 class Desk:

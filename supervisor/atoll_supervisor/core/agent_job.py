@@ -34,8 +34,6 @@ IN_QUEUE = "waits in the queue"
 """What the reason of an agent says whose job has no resources yet."""
 SILENCE = 15.0
 """Seconds without a pulse after which a job that served is lost: longer than a network stumbles."""
-MISSES = 3
-"""Looks in a row that must not find a job before it counts as lost."""
 NOT_PASSED_ON = frozenset(
     {"ATOLL_SUPERVISED", "ATOLL_CHANNEL_FD", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
 )

@@ -126,4 +126,4 @@ def _of(claim: Claim, jobs: Sequence[Job]) -> Job | None:
 
 
 def _is_alive(job: Job | None) -> bool:
-    return job is not None and (job.state in WAITING or job.state in ("RUNNING", "R"))
+    return job is not None and (job.state in WAITING or job.is_running)

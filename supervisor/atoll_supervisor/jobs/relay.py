@@ -18,14 +18,13 @@ from atoll.adapters.channel import Channel, KeeperGone, beating
 from atoll.errors import AtollError, ClientError
 from atoll.wire.relay import FRONT
 from atoll_supervisor.core.agent_job import (
-    MISSES,
     OUTPUT,
     End,
     JobOrder,
     end_of,
     waiting_for,
 )
-from atoll_supervisor.core.services.slurm_job import Job
+from atoll_supervisor.core.services.slurm_job import MISSES, Job
 from atoll_supervisor.jobs.bridge import Bridge
 from atoll_supervisor.jobs.claims import Claim
 from atoll_supervisor.jobs.held import Jobs, place_of

@@ -15,6 +15,7 @@ import msgspec
 from atoll.errors import AtollError, ClientError
 from atoll_supervisor.core.services.job_spec import JobSpec, options_of
 from atoll_supervisor.core.services.slurm_job import Job, job_of_completion, jobs_of
+from atoll_supervisor.shell.services.written import last_of
 
 LIMIT = 20.0
 """Seconds that a command may take."""
@@ -132,13 +133,7 @@ class Slurm:
 
 def _completion(path: Path, name: str) -> Job | None:
     """The last line of that name; a job that was requeued has several."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - COMPLETIONS))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in reversed(lines):
+    for line in reversed(last_of(path, COMPLETIONS).splitlines()):
         if f" Name={name} " in line:
             return job_of_completion(line)
     return None

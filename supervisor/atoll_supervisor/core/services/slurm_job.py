@@ -46,6 +46,8 @@ FLAGS = ("REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", *sorted(BETWEEN))
 """Words that newer releases set beside a base state, and that say more than it."""
 OOM_WORDS = ("exceeded memory limit", "oom-kill", "oom_kill", "Out Of Memory")
 BUILDING, BUILT = "Building Apptainer image", ("Container build successful", "Starting container")
+MISSES = 3
+"""Looks in a row that must not find a job before it counts as lost, or as never queued."""
 LOST = "lost: the cluster knows nothing of its job any more"
 
 
@@ -76,6 +78,11 @@ class Job(Struct, frozen=True, kw_only=True):
         """Ours, "" for a stranger's job."""
         scheme, _, uuid = self.comment.partition(":")
         return uuid if scheme == SCHEME else ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has its resources, and is not paused or on its way out."""
+        return self.state in ("RUNNING", "R")
 
     @property
     def is_over(self) -> bool:
@@ -167,7 +174,7 @@ def evidence_of(job: Job, seen: Seen) -> Evidence:
         return Queued(f"{state}: {job.reason}" if job.reason not in ("", "None") else state, state)
     if state in BETWEEN:
         return Kept(state)
-    if state in ("RUNNING", "R"):
+    if job.is_running:
         return _running(job, seen)
     if state in PAUSED:
         return Up(answers=False, reason=f"its job is {state}", state=state, node=job.node)

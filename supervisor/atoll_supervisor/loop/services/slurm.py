@@ -27,6 +27,7 @@ from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import (
     LOST,
+    MISSES,
     Job,
     Seen,
     by_mark,
@@ -42,8 +43,6 @@ from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
-MISSES = 3
-"""Looks in a row that must not find a job before it counts as lost, or as never queued."""
 
 Note = Callable[[str, str], object]
 Starts = tuple[str, int]
@@ -236,7 +235,7 @@ class SlurmEngine:
 
     async def _seen(self, record: Record, job: Job) -> Seen:
         output = await asyncio.to_thread(last_of, self._log(record))
-        if job.state != "RUNNING":
+        if not job.is_running:
             return Seen(output=output)
         path = self._folder / record.id / ENDPOINT
         text = (await asyncio.to_thread(last_of, path)).strip()
