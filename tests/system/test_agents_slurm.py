@@ -120,7 +120,7 @@ def test_an_agent_is_a_job_from_its_start_to_its_stop(daemon: JobDaemon, slurm: 
             f"{daemon.url}/api/chat", json=messages(stream=False) | {"model": "alpha"}, verify=PLAIN
         )
         assert gateway.json()["message"]["content"] == "Hello from Alpha"
-        assert "Alpha serves http://" in daemon.log_of("alpha"), "the job's own output"
+        eventually(lambda: "Alpha serves http://" in daemon.log_of("alpha"), why="its own output")
         assert daemon.post("/api/v1/agents/alpha/stop").status_code == 200
         eventually(lambda: mine(slurm, daemon, "alpha") == [])
         assert list((daemon.state / "jobs/alpha").iterdir()) == []
@@ -405,7 +405,7 @@ def test_a_job_whose_agent_hangs_is_replaced(daemon: JobDaemon, slurm: Cluster) 
     with running(daemon):
         row = daemon.serving("alpha")
         (job,) = mine(slurm, daemon, "alpha")
-        for process in _steps(job):
+        for process in _steps(slurm, job):
             if "--server" in process.cmdline():
                 process.suspend()
         eventually(lambda: daemon.row("alpha")["generation"] != row["generation"], 40)
