@@ -235,7 +235,8 @@ def test_e9_embeddings_as_base64_of_little_endian_float32(served: Served) -> Non
 def test_v1_embeds_an_empty_text_and_refuses_no_text(served: Served, model: FakeModel) -> None:
     assert v1(served, input="").status_code == 200
     assert model.embeds[0].inputs == ("",)
-    for given in ([], None):
+    nothing: tuple[list[str] | None, ...] = ([], None)
+    for given in nothing:
         assert v1(served, input=given).json()["error"]["message"] == "invalid input"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -55,7 +55,7 @@ def ids(body: list[dict[str, object]]) -> list[object]:
     return [one["id"] for one in body]
 
 
-async def sent(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:
+async def sent(answer: httpx.Response) -> AsyncGenerator[dict[str, str]]:
     """Each server-sent event as its fields, by the rules of the HTML standard."""
     fields: dict[str, str] = {}
     async for line in answer.aiter_lines():

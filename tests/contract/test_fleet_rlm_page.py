@@ -177,7 +177,7 @@ def test_the_frames_of_our_own_page_are_taken(calculating: tuple[Served, FakeMod
     with talking(calculating[0]) as talker:
         for frame in frames:
             talker.connection.send(frame)
-        told = []
+        told: list[str] = []
         while "command_result" not in told[-1:]:
             told.append(talker.frame()["type"])
     assert "error" not in told

@@ -45,7 +45,7 @@ def test_e11_a_stateless_answer_with_usage(client: openai.OpenAI) -> None:
     assert made.usage
     assert (made.usage.input_tokens, made.usage.output_tokens) == (7, 3)
     assert made.usage.total_tokens == 10
-    assert made.store is False
+    assert made.to_dict()["store"] is False
 
 
 def test_the_object_is_what_the_official_types_ask_for(thinker: Served) -> None:

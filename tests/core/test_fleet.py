@@ -271,7 +271,8 @@ def test_the_start_limit_is_kept_by_replacements_too() -> None:
 
 
 def test_many_events_at_one_time_let_others_start_only_after_the_last() -> None:
-    news = [(slug, ev.SpecAccepted(spec(slug, *above))) for slug, *above in ("za", "ab", "b")]
+    above = {"z": ("a",), "a": ("b",), "b": ()}
+    news = [(slug, ev.SpecAccepted(spec(slug, *needs))) for slug, needs in above.items()]
     fleet, orders = steps(Fleet(start_limit=1), news, 1.0, lambda: 0.0)
     assert spawned(orders) == ["b"]
     assert list(fleet.queue) == ["z", "a"]

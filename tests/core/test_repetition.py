@@ -53,8 +53,8 @@ def test_with_the_fourth_equal_call_and_result_the_last_answer_is_forced() -> No
     assert isinstance(action, Ask)
     assert action.tools == ()
     assert "again and again" in action.messages[-1].content
-    _, action = step(state, Replied("It still runs.", (), "stop"))
-    assert action == Finish("It still runs.", ended_by="repeats")
+    _, last = step(state, Replied("It still runs.", (), "stop"))
+    assert last == Finish("It still runs.", ended_by="repeats")
 
 
 def test_no_last_answer_is_forced_on_a_caller_who_said_no() -> None:

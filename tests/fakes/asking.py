@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import requests
 
@@ -49,7 +50,7 @@ def generate(served: Served, **body: object) -> requests.Response:
     return post(served, "/api/generate", **{"model": "ghidraagent", "prompt": "hi"} | body)
 
 
-def lines(response: requests.Response) -> list[dict[str, object]]:
+def lines(response: requests.Response) -> list[dict[str, Any]]:
     return [json.loads(line) for line in response.content.splitlines()]
 
 

@@ -9,9 +9,10 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import psutil
@@ -71,13 +72,16 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def eventually(true: Callable[[], bool], limit: float = 30.0, why: str = "") -> None:
+def eventually(true: Callable[[], object], limit: float = 30.0, why: str = "") -> None:
     """Wait until `true()`; fails after `limit` seconds."""
     until = time.monotonic() + limit
     while not true():
         if time.monotonic() > until:
             raise AssertionError(why or "it did not happen in time")
         time.sleep(0.02)
+
+
+AnyDaemon = TypeVar("AnyDaemon", bound="Daemon")
 
 
 class Daemon:
@@ -247,12 +251,18 @@ class Daemon:
 
 
 @contextmanager
-def running(daemon: Daemon, *, settled: bool = True) -> Generator[Daemon]:
+def running(daemon: AnyDaemon, *, settled: bool = True) -> Generator[AnyDaemon]:
     """The daemon, started; stopped at the end whatever happens."""
     try:
-        yield daemon.start(settled=settled)
+        daemon.start(settled=settled)
+        yield daemon
     finally:
         daemon.end()
+
+
+def are_gone(processes: Iterable[psutil.Process]) -> bool:
+    """Whether none of them runs any more."""
+    return not any(is_alive(one) for one in processes)
 
 
 def is_alive(process: psutil.Process) -> bool:

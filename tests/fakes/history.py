@@ -2,12 +2,13 @@
 
 import itertools
 from datetime import datetime
+from typing import Any
 
 import httpx
 
 from tests.fakes.daemon import PLAIN, Daemon
 
-Event = dict[str, object]
+Event = dict[str, Any]
 
 
 def events_of(daemon: Daemon, slug: str) -> list[Event]:

@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(200, body, JSON, **{"Content-Encoding": "gzip"})
             case "events":
                 self.head(200, "text/event-stream", Chunked="yes")
-                told = {"jsonrpc": "2.0", "method": "notifications/message"}
+                told: dict[str, object] = {"jsonrpc": "2.0", "method": "notifications/message"}
                 told["params"] = {"level": "info", "data": "x"}
                 while True:
                     self.chunk(b"data: " + json.dumps(told).encode() + b"\n\n")

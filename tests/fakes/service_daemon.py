@@ -1,6 +1,7 @@
 """A whole daemon whose PATH holds the stand-in for vLLM."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -32,7 +33,7 @@ class ServiceDaemon(Daemon):
     def headers(self) -> dict[str, str]:
         return {} if "none" in self.flags else self.token()
 
-    def service(self, service: object) -> dict[str, object]:
+    def service(self, service: object) -> dict[str, Any]:
         return self.get(f"/api/v1/services/{service}").raise_for_status().json()
 
     def status(self, service: object) -> str:

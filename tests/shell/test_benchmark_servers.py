@@ -68,13 +68,17 @@ def test_a_server_that_never_listens_is_given_up_and_ended() -> None:
         pass
 
 
+def dribble(sock: socket.socket, data: bytes) -> None:
+    for n in range(len(data)):
+        sock.sendall(data[n : n + 1])
+
+
 def test_an_answer_counts_only_when_it_is_a_200_and_whole() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(10)
         good = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody"
-        writer = threading.Thread(target=lambda: [theirs.sendall(good[n : n + 1])
-                                                  for n in range(len(good))])  # fmt: skip
+        writer = threading.Thread(target=dribble, args=(theirs, good))
         writer.start()
         read(ours)
         writer.join()

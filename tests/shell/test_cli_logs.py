@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,8 @@ async def test_a_reader_that_leaves_is_no_error(api: Daemon, tmp_path: Path) -> 
     assert process.stderr is not None
     async with asyncio.timeout(LIMIT):
         await process.stdout.readline()
-        process._transport.get_pipe_transport(1).close()
+        inside: Any = process
+        inside._transport.get_pipe_transport(1).close()
         err = await process.stderr.read()
         await process.wait()
     assert b"Traceback" not in err

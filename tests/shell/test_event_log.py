@@ -225,7 +225,9 @@ async def test_a_writer_that_is_killed_leaves_a_sound_file_and_ids_go_on_rising(
 
 
 async def test_a_file_of_a_newer_atoll_is_refused_and_left_alone(path: Path) -> None:
-    (await (log := EventLog(path)).latest(None, 1), await log.close())
+    log = EventLog(path)
+    await log.latest(None, 1)
+    await log.close()
     with sqlite3.connect(path) as db:
         db.execute("pragma user_version = 99")
     db.close()
@@ -235,7 +237,9 @@ async def test_a_file_of_a_newer_atoll_is_refused_and_left_alone(path: Path) -> 
     assert path.read_bytes() == before
 
 
-async def test_an_older_schema_is_brought_up_to_date_in_whole_steps(path: Path) -> None:
+async def test_an_older_schema_is_brought_up_to_date_in_whole_steps(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = EventLog(path)
     made = log.note("from the old days")
     await log.close()
@@ -247,7 +251,8 @@ async def test_an_older_schema_is_brought_up_to_date_in_whole_steps(path: Path) 
     assert newer.use(lambda db: db.execute("pragma user_version").fetchone()) == (len(steps),)
     newer.close()
     failing = database.Database(path, (*steps, "create table half (x); drop table nothing"))
-    failing._quarantine = lambda error: None  # the file is to be looked at afterwards
+    # The file is to be looked at afterwards.
+    monkeypatch.setattr(failing, "_quarantine", lambda error: None)
     with pytest.raises(sqlite3.Error):
         failing.use(event_rows.newest)
     with sqlite3.connect(path) as db:

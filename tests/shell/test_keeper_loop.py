@@ -77,7 +77,7 @@ def test_a_descriptor_is_called_while_it_is_readable(loop, pipe):
 def test_a_number_that_was_given_anew_in_the_same_turn_is_not_called(loop):
     """Else the new owner would be told what happened to the old one."""
     first, second = os.pipe(), os.pipe()
-    called = []
+    called: list[tuple[int, int]] = []
 
     def take_over():
         """Close the other ready descriptor and give its number to an idle pipe."""
@@ -86,7 +86,7 @@ def test_a_number_that_was_given_anew_in_the_same_turn_is_not_called(loop):
         loop.unwatch(mine[0])
         loop.unwatch(other[0])
         os.dup2(idle[0], other[0])
-        loop.watch(other[0], lambda: called.append("wrong"))
+        loop.watch(other[0], lambda: called.append(idle))
         loop.call_later(0.02, loop.stop)
 
     idle = os.pipe()

@@ -198,10 +198,10 @@ async def test_a_look_at_what_did_not_change_makes_nothing_new(agents: Path) -> 
     """The very same objects, once the files are older than a tick of the file system's clock."""
     plan = planner(agents)
     async with asyncio.timeout(30):
-        first, again = (await look(plan))["alpha"], None
-        while again is not first:
+        before, first = None, (await look(plan))["alpha"]
+        while before is not first:
             await asyncio.sleep(0.1)
-            first, again = again, (await look(plan))["alpha"]
+            before, first = first, (await look(plan))["alpha"]
     add(agents, "b")
     assert (await look(plan))["alpha"] is first
 

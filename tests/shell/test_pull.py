@@ -168,7 +168,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told(places, tmp_path: Path, monkeyp
     def full(fd: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("atoll.adapters.pull.os.fsync", full)
     with pytest.raises(PullFailed, match="No space left on device"):
         steps(places, tmp_path / "wheels")
     assert left_over(places) == []

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from atoll.adapters.sandbox import bubblewrap
 from atoll.adapters.sandbox.bubblewrap import find_setup
 from atoll.adapters.sandbox.choosing import LEAST_MEMORY, open_engine
+from atoll.adapters.sandbox.process import start_worker
 from atoll.adapters.sandbox.space import Space
 from atoll.adapters.sandbox.tree import descendants
 from atoll.config.manifest import Sandbox
@@ -321,7 +321,7 @@ async def test_a_sandbox_that_cannot_be_made_is_told_in_bubblewraps_words() -> N
     setup = find_setup(SMALL)
     python = msgspec.structs.replace(setup.python, program="/nowhere/python3")
     with pytest.raises(AgentError, match=r"the sandbox does not start: bwrap: .*nowhere"):
-        await bubblewrap.start_worker(msgspec.structs.replace(setup, python=python))
+        await start_worker(msgspec.structs.replace(setup, python=python))
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ async def test_a_start_that_is_broken_off_at_any_moment_leaves_no_process() -> N
     output = 100_000 + int.from_bytes(os.urandom(3))
     setup = find_setup(msgspec.structs.replace(SMALL, output=output))
     for moment in range(40):
-        starting = asyncio.create_task(bubblewrap.start_worker(setup))
+        starting = asyncio.create_task(start_worker(setup))
         await asyncio.sleep(moment / 2000)
         starting.cancel()
         await asyncio.wait({starting})

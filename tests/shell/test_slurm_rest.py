@@ -85,7 +85,7 @@ async def test_another_release_in_its_place_is_noticed(tmp_path: Path) -> None:
     async with speaking(tmp_path) as (daemon, slurm):
         daemon.says("jobs", {"jobs": []})
         assert await slurm.jobs() == ()
-        newer = {"paths": {"/slurm/v0.0.41/job/submit": {}}}
+        newer: dict[str, object] = {"paths": {"/slurm/v0.0.41/job/submit": {}}}
         daemon.answers = {
             "/openapi.json": (200, msgspec.json.encode(newer)),
             "/slurm/v0.0.41/jobs": (200, msgspec.json.encode({"jobs": [RUNNING]})),

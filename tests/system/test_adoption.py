@@ -14,7 +14,7 @@ import pytest
 
 from atoll_supervisor.keeper.packets import encode
 from atoll_supervisor.keeper.protocol import Hello
-from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
+from tests.fakes.daemon import Daemon, add_agent, are_gone, eventually, is_alive, running
 from tests.fakes.hammer import hammering
 
 pytestmark = pytest.mark.anyio
@@ -151,12 +151,12 @@ def test_a_keeper_that_is_killed_takes_its_agents_along_and_all_are_back_on_thei
             assert after["port"] == ports[slug]
             assert after["last_exit"]["signal"] == "SIGKILL"
             assert "keeper" in after["last_exit"]["reason"]
-        eventually(lambda: not any(is_alive(one) for one in tree))
+        eventually(lambda: are_gone(tree))
         assert daemon.chat(ports["ghidraagent"]) == "Hello from GhidraAgent"
         assert "the keeper was lost; a new one holds the sockets" in daemon.log.read_text()
         tree = daemon.tree()
         assert daemon.stop() == 0
-        assert not any(is_alive(one) for one in tree)
+        assert are_gone(tree)
 
 
 def test_a_keeper_that_only_dropped_the_connection_is_found_again_and_nobody_restarted(
@@ -195,7 +195,7 @@ async def test_an_upgrade_touches_no_agent_and_refuses_nobody(daemon: Daemon) ->
         assert f"pid {daemon.process.pid}" in second.stderr, "the lock was never free"
         tree = daemon.tree()
         assert daemon.stop() == 0
-        assert not any(is_alive(one) for one in tree)
+        assert are_gone(tree)
 
 
 def test_down_without_a_daemon_ends_the_agents_that_one_had_left(daemon: Daemon) -> None:
@@ -208,7 +208,7 @@ def test_down_without_a_daemon_ends_the_agents_that_one_had_left(daemon: Daemon)
         assert "atoll up -d" in ps.stderr
         down = daemon.run("down")
         assert (down.returncode, "had left" in down.stdout) == (0, True), down.stderr
-        assert not any(is_alive(one) for one in tree)
+        assert are_gone(tree)
         assert daemon.run("down").returncode == 3
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
+from tests.fakes.daemon import Daemon, add_agent, are_gone, eventually, running
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_signal_stops_everything_and_leaves_no_process_and_no_port(
         children = daemon.tree()
         assert len(children) >= 3, "the keeper and two agents, beside the template"
         assert daemon.stop(number) == 0
-        assert not any(is_alive(child) for child in children)
+        assert are_gone(children)
         for port in (daemon.api_port, daemon.base_port, daemon.base_port + 1):
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"http://127.0.0.1:{port}/health")
@@ -324,7 +324,7 @@ def test_a_reader_that_went_away_takes_nothing_down(daemon: Daemon, deaf: str) -
         daemon.wait_for("customagent", phase="running", restarts=1)
         children = daemon.tree()
         assert daemon.stop() == 0
-        assert not any(is_alive(child) for child in children)
+        assert are_gone(children)
     finally:
         os.close(writer)
         daemon.stop(signal.SIGKILL)

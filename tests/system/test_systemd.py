@@ -46,8 +46,8 @@ def test_a_persons_fleet_under_systemd_user(tmp_path: Path) -> None:
     units = home / ".config/systemd/user"
     units.mkdir(parents=True)
     shutil.copy(ROOT / "systemd/atoll.socket", units)
-    for unit in (ROOT / "systemd/user").glob("*.service"):
-        shutil.copy(unit, units)
+    for file in (ROOT / "systemd/user").glob("*.service"):
+        shutil.copy(file, units)
     first = free_ports(20)
     settings = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
+from tests.fakes.daemon import Daemon, add_agent, are_gone, eventually, running
 from tests.fakes.hammer import hammering
 
 pytestmark = pytest.mark.anyio
@@ -109,7 +109,7 @@ def test_a_socket_of_systemd_is_served_kept_over_an_upgrade_and_given_back(
                 assert b"LISTEN_PID" not in environ
             tree = daemon.tree()
             assert daemon.stop() == 0
-            assert not any(is_alive(one) for one in tree)
+            assert are_gone(tree)
         finally:
             daemon.end()
         with socket.create_connection(("127.0.0.1", daemon.api_port), timeout=5):

@@ -87,7 +87,7 @@ def pull(
     executable: str = sys.executable,
     pip_arguments: Sequence[str] = (),
     catalogue: Sequence[Known] = CATALOGUE,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Fetch and verify a model, telling each step; the last one is `success`.
 
     Raises NotFound for a name that is not in the catalogue, PullFailed for

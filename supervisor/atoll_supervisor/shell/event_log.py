@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import takewhile
@@ -113,7 +113,7 @@ class EventLog:
 
     async def follow(
         self, unit: str | None, leaving: asyncio.Event, after: int | None = None, tail: int = 0
-    ) -> AsyncIterator[list[Happening]]:
+    ) -> AsyncGenerator[list[Happening]]:
         """Events after an id, or the last `tail`, then all that come: none twice, none left out.
 
         Nothing for a while comes as an empty list. Ends after the newest event

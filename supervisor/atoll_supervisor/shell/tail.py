@@ -7,7 +7,7 @@ MOST bytes for one question, however many files they are spread over; rotation
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from itertools import chain, count, dropwhile
 from pathlib import Path
@@ -33,7 +33,7 @@ def tail(path: Path, lines: int) -> list[str]:
 
 async def follow(
     path: Path, lines: int = 0, leaving: asyncio.Event | None = None
-) -> AsyncIterator[list[str]]:
+) -> AsyncGenerator[list[str]]:
     """The last `lines` lines, then every new one, in the pieces they are read in.
 
     Ends after the newest line once `leaving` is set. Survives rotation,

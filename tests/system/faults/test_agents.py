@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
+from tests.fakes.daemon import Daemon, add_agent, are_gone, eventually, is_alive, running
 from tests.fakes.history import causes_of, events_of, lasted, seconds
 from tests.fakes.holds import watching
 from tests.fakes.keeper import is_dead
@@ -249,4 +249,4 @@ def test_row_06_an_agent_that_ignores_sigterm_is_killed_when_its_grace_is_over(
         began = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - began < grace + 5, "one for all, and what ends a daemon besides"
-        assert not any(is_alive(one) for one in tree)
+        assert are_gone(tree)

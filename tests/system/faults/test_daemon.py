@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from atoll.config.places import places_of
 from atoll_supervisor.keeper.beats import SILENCE
 from atoll_supervisor.keeper.command import keeper_command
 from atoll_supervisor.keeper.main import OCCUPIED
-from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
+from tests.fakes.daemon import Daemon, add_agent, are_gone, eventually, running
 from tests.fakes.holds import (
     Watch,
     all_healthy,
@@ -74,12 +75,12 @@ def test_row_13_whoever_is_killed_agents_are_kept_or_all_back_and_none_is_there_
                 continue
             old, tree = rows_of(daemon), daemon.tree()
             os.kill(daemon.keeper, signal.SIGKILL)
-            eventually(lambda tree=tree: not any(is_alive(one) for one in tree))
+            eventually(partial(are_gone, tree))
             for slug, row in old.items():
                 again = int(str(row["restarts"])) + 1
-                after = daemon.wait_for(slug, phase="running", restarts=again)
-                assert after["port"] == row["port"]
-                assert "keeper" in str(after["last_exit"])
+                back = daemon.wait_for(slug, phase="running", restarts=again)
+                assert back["port"] == row["port"]
+                assert "keeper" in str(back["last_exit"])
         after = rows_of(daemon)
         if who == "daemon":
             assert [row["restarts"] for row in after.values()] == [0, 0]

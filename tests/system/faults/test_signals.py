@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.fakes.daemon import Daemon, add_agent, eventually, is_alive, running
+from tests.fakes.daemon import Daemon, add_agent, are_gone, eventually, is_alive, running
 from tests.fakes.holds import all_healthy, rows_of, watching
 
 NEVER_DONE = '[[turn]]\nchunks = ["a", "b"]\ndelay = 60\n'
@@ -42,7 +42,7 @@ def signal_to(daemon: Daemon, number: int) -> None:
 
 def nothing_is_left(daemon: Daemon, tree: list[psutil.Process]) -> None:
     """Of a daemon that has ended: no process, no keeper, and nobody on a port."""
-    assert not any(is_alive(one) for one in tree)
+    assert are_gone(tree)
     with pytest.raises(OSError, match="No such file"):
         assert daemon.keeper
     for port in range(daemon.base_port, daemon.api_port + 1):
