@@ -144,7 +144,7 @@ async def _until_told(agent: Agent, start: _Start) -> None:
         websockets=True,
         key=front.key,
     )
-    _obey_signals(server, start.channel)
+    _obey_signals(server, start.channel, attended)
     serving = asyncio.create_task(server.serve())
     if await server.started():
         shown = f"[{host}]" if ":" in host else host
@@ -173,13 +173,14 @@ async def _leave_with_relay(attended: Attended, server: HttpServer) -> None:
     server.leave()
 
 
-def _obey_signals(server: HttpServer, channel: Channel) -> None:
+def _obey_signals(server: HttpServer, channel: Channel, attended: Attended | None) -> None:
     """The first signal drains, the second one does not wait any longer."""
 
     def leave() -> None:
         with suppress(KeeperGone):
             channel.draining()
-        server.leave()
+        if attended is None or not attended.leave():
+            server.leave()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

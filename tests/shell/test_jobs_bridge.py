@@ -74,15 +74,14 @@ async def serving(job: Job, port: int = 0) -> AsyncIterator[int]:
 @asynccontextmanager
 async def bridging(place: int) -> AsyncIterator[tuple[Bridge, int]]:
     sock = listen("127.0.0.1", 0)
-    held = socket.socket(fileno=sock.dup().detach())  # as the keeper has it
     bridge = Bridge(sock, ("127.0.0.1", place), "key")
     await bridge.open()
     try:
         async with asyncio.timeout(LIMIT):
-            yield bridge, port_of(held)
+            yield bridge, port_of(sock)
     finally:
         bridge.drop()
-        held.close()
+        sock.close()
         await asyncio.sleep(0.05)  # until the transports have closed
 
 
@@ -249,3 +248,29 @@ async def test_a_closed_bridge_keeps_the_connections_it_has() -> None:
         assert await reader.readexactly(1) == b"2"
         with socket.create_connection(("127.0.0.1", port)):
             pass  # the next relay's: it waits in the queue of the socket and is not refused
+
+
+async def test_who_comes_while_a_bridge_is_closed_is_served_when_it_opens_again() -> None:
+    async with serving(Job()) as place, bridging(place) as (bridge, port):
+        bridge.close()
+        async with client(port) as (reader, writer):
+            writer.write(b"hello")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reader.read(1)
+            assert bridge.is_idle
+            await bridge.open()
+            assert await reader.readexactly(5) == b"hello"
+
+
+async def test_a_bridge_that_is_closed_while_it_opens_stays_closed() -> None:
+    async with serving(Job()) as place, bridging(place) as (bridge, port):
+        bridge.close()
+        opening = asyncio.create_task(bridge.open())
+        await asyncio.sleep(0)
+        bridge.close()
+        await opening
+        async with client(port) as (_, writer):
+            writer.write(b"hello")
+            await asyncio.sleep(0.1)
+            assert bridge.is_idle

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -27,9 +28,20 @@ LIMIT = 20
 GREETING = greeting_of("secret", "client")
 
 
+class Alpha(NamedTuple):
+    """An agent whose relay's address is 127.0.0.1, on the machine fleet."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    """The port of an agent whose relay's address is 127.0.0.1, on the machine fleet."""
+def port(alpha: Alpha) -> int:
+    return alpha.port
+
+
+@pytest.fixture
+def alpha(tmp_path: Path) -> Iterator[Alpha]:
     manifest = add_agent(tmp_path, "Alpha")
     environ = {
         "PATH": os.environ["PATH"],
@@ -43,7 +55,7 @@ def port(tmp_path: Path) -> Iterator[int]:
     assert agent.stderr is not None
     try:
         found = (re.search(r"http://.*:(\d+)", line) for line in agent.stderr)
-        yield int(next(filter(None, found))[1])
+        yield Alpha(agent, int(next(filter(None, found))[1]))
     finally:
         agent.terminate()
         agent.wait(LIMIT)
@@ -145,6 +157,49 @@ async def test_an_agent_ends_when_its_relay_says_so() -> None:
     assert await asked(attended, LEAVE) == Beat(0, None)
     async with asyncio.timeout(LIMIT):
         assert "its relay has told it to stop" in await over
+
+
+async def test_an_agent_that_is_told_by_a_signal_drains_after_its_relay_has_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relayed, "_PATIENCE", LIMIT)
+    attended = Attended(nothing, Pulse)
+    over = asyncio.create_task(attended.until_left())
+    assert await asked(attended, PULSE) == Beat(0, None)
+    assert attended.leave()
+    assert not attended.leave(), "told again it waits for nobody"
+    await asyncio.sleep(0.05)
+    assert not over.done()
+    assert await asked(attended, PULSE) == Beat(0, None, leaving=True)
+    async with asyncio.timeout(LIMIT / 2):
+        assert "its job has told it to stop" in await over
+
+
+async def test_an_agent_whose_relay_does_not_ask_waits_for_it_only_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relayed, "_PATIENCE", 0.05)
+    attended = Attended(nothing, Pulse)
+    assert attended.leave()
+    async with asyncio.timeout(LIMIT):
+        await attended.until_left()
+
+
+async def test_an_agent_that_leaves_serves_until_its_relay_knows(alpha: Alpha) -> None:
+    tags = GREETING + GET.format("/api/tags", "127.0.0.1").encode()
+    turned: list[bool] = []
+    attendant = Attendant(
+        ("127.0.0.1", alpha.port), "secret", lambda: turned.append(attendant.takes)
+    )
+    assert await attendant.until_ready(LIMIT) == ""
+    alpha.process.terminate()
+    async with asyncio.timeout(LIMIT):
+        while attendant.takes:
+            assert b" 200 " in await asyncio.to_thread(ask, alpha.port, tags)
+            await attendant.until_ready(LIMIT)
+    assert b" 200 " in await asyncio.to_thread(ask, alpha.port, tags), "taken just before"
+    assert turned == [True, False]
+    assert await asyncio.to_thread(alpha.process.wait, LIMIT) == 0
 
 
 async def nothing(scope: object, receive: object, send: object) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -412,6 +413,31 @@ def test_a_job_whose_agent_hangs_is_replaced(daemon: JobDaemon, slurm: Cluster) 
         assert daemon.chat(row["port"]) == "Hello from Alpha"
         assert "did not answer for 15 s" in daemon.why("alpha")
         eventually(lambda: len(mine(slurm, daemon, "alpha")) == 1)
+
+
+def test_nobody_who_asks_loses_by_a_strangers_scancel(daemon: JobDaemon, slurm: Cluster) -> None:
+    """Neither those whom the job serves, nor those who come while it ends, nor later ones."""
+    add_agent(daemon.agents, "Slow", JOB)
+    (daemon.agents / "slow/script.toml").write_text(SLOW)
+    with running(daemon), ThreadPoolExecutor(60) as clients:
+        row = daemon.serving("slow")
+        (job,) = mine(slurm, daemon, "slow")
+
+        def talk() -> str:
+            answer = httpx.post(
+                f"{row['url']}/api/chat", json=messages(stream=False), timeout=60, verify=PLAIN
+            )
+            return str(answer.raise_for_status().json()["message"]["content"])
+
+        told = [clients.submit(talk)]
+        eventually(lambda: daemon.row("slow")["in_flight"] == 1, why="no beat told of it")
+        slurm.run("scancel", job)
+        for _ in range(50):
+            told.append(clients.submit(talk))
+            time.sleep(0.1)
+        assert {one.result(60) for one in told} == {"abcdef"}
+        eventually(lambda: daemon.row("slow")["generation"] == 2)
+        assert "its job was cancelled" in daemon.why("slow")
 
 
 def test_a_successor_that_waits_in_the_queue_is_told_of(tmp_path: Path, fragile: Cluster) -> None:

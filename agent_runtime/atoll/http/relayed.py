@@ -28,6 +28,10 @@ _RELAYS_OWN = "atoll.relay"
 """Among a request's extensions when it came on a connection of the relay's own."""
 _LOOK = 5.0
 """Seconds between two looks whether there is still a relay."""
+_PATIENCE = 2.5
+"""Seconds that an agent waits to tell its relay that it leaves; that asks every second."""
+_GRACE = 0.25
+"""Seconds for what the relay took before it heard that this agent leaves."""
 
 
 class Front(Struct, frozen=True):
@@ -98,13 +102,18 @@ def relayed_protocol(given: Limits, key: str, *, websockets: bool) -> type[Bound
 
 
 class Attended:
-    """Wraps an ASGI application: tells the relay its pulse, and hears when it is to leave."""
+    """Wraps an ASGI application: tells the relay its pulse, and hears when it is to leave.
+
+    It serves on until the relay knows: a connection that finds its port closed is lost,
+    one that waits at the relay's socket is served by the next job.
+    """
 
     def __init__(self, app: AsgiApp, pulse: Callable[[], Pulse]) -> None:
         self._app = app
         self._pulse = pulse
         self._asked = time.monotonic()
         self._left = asyncio.Event()
+        self._is_leaving = False
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive, send: Send) -> None:
         """Serve one connection of any ASGI type."""
@@ -116,13 +125,28 @@ class Attended:
             self._left.set()
         pulse = self._pulse()
         idle = self._asked - pulse.active if pulse.active else None
-        await send_answer(send, 200, msgspec.json.encode(Beat(pulse.in_flight, idle)))
+        beat = Beat(pulse.in_flight, idle, self._is_leaving)
+        await send_answer(send, 200, msgspec.json.encode(beat))
+        if self._is_leaving:
+            self._leave_after(_GRACE)
+
+    def leave(self) -> bool:
+        """A signal says so: leave as soon as the relay has heard of it; False when told before."""
+        is_new = not (self._is_leaving or self._left.is_set())
+        if is_new:
+            self._is_leaving = True
+            self._leave_after(_PATIENCE)
+        return is_new
 
     async def until_left(self) -> str:
-        """Wait until the agent is to leave; says why."""
+        """Wait until the agent is to drain; says why."""
         while time.monotonic() - self._asked < LONELY:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK):
                     await self._left.wait()
-                    return "its relay has told it to stop"
+                    who = "its job" if self._is_leaving else "its relay"
+                    return f"{who} has told it to stop"
         return "no relay has asked for this agent any more: it stops"
+
+    def _leave_after(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._left.set)

@@ -25,11 +25,13 @@ class Beat(Struct, frozen=True):
     """The answer to a question for the pulse.
 
     `idle` is how many seconds ago the last request was, None for never: the clocks
-    of two machines have nothing in common.
+    of two machines have nothing in common. One that is `leaving` takes what comes
+    for a moment yet, in which its relay stops to bring it more.
     """
 
     in_flight: int
     idle: float | None
+    leaving: bool = False
 
 
 Whose = Literal["client", "relay"]

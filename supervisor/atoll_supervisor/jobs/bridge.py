@@ -36,6 +36,7 @@ class Bridge:
         self._place = place
         self._greeting = greeting_of(key, "client")
         self._server: asyncio.Server | None = None
+        self._takes = False
         self._clients: set[Client] = set()
 
     @property
@@ -44,14 +45,23 @@ class Bridge:
         return not self._clients
 
     async def open(self) -> None:
-        """Take connections from now on."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._client, sock=self._sock, backlog=BACKLOG)
+        """Take connections from now on; those that have come meanwhile wait at the socket."""
+        self._takes = True
+        if self._server is not None:
+            return
+        loop, sock = asyncio.get_running_loop(), self._sock.dup()
+        server = await loop.create_server(self._client, sock=sock, backlog=BACKLOG)
+        if self._takes and self._server is None:
+            self._server = server
+        else:
+            server.close()
 
     def close(self) -> None:
-        """Take no more; those that there are go on."""
+        """Take no more, until it is opened again; those that there are go on."""
+        self._takes = False
         if self._server is not None:
             self._server.close()
+        self._server = None
 
     async def end(self) -> None:
         """The job is gone: let its last words arrive, then break off what is still there."""

@@ -18,19 +18,26 @@ _SAME = 0.5
 
 
 class Attendant:
-    """Attends a job; `pulse` is the last that it told, `troubled` is called when it tells none.
+    """Attends a job; `pulse` is the last that it told.
 
-    It is `well` from its first answer until it does not answer.
+    It is `well` from its first answer until it does not answer, and `takes` requests
+    while it is well and not leaving; `turned` is called when one of these changes.
     """
 
-    def __init__(self, place: tuple[str, int], key: str, troubled: Callable[[], None]) -> None:
+    def __init__(self, place: tuple[str, int], key: str, turned: Callable[[], None]) -> None:
         self.pulse = Pulse()
         self.well = False
-        self._troubled = troubled
+        self._is_leaving = False
+        self._turned = turned
         self._place = place
         self._greeting = greeting_of(key, "relay")
         self._prober = Prober(place, path=PULSE, greeting=self._greeting)
         self._heard = time.monotonic()
+
+    @property
+    def takes(self) -> bool:
+        """Whether it is to be brought what comes."""
+        return self.well and not self._is_leaving
 
     async def until_ready(self, limit: float) -> str:
         """Wait for the first answer; says why there is none after `limit` seconds, else ""."""
@@ -62,10 +69,10 @@ class Attendant:
 
     async def _ask(self) -> str:
         """One question; says why it was not answered, else ""."""
-        why = await self._asked()
-        if why and self.well:
-            self._troubled()
+        before, why = (self.well, self._is_leaving), await self._asked()
         self.well = not why
+        if (self.well, self._is_leaving) != before:
+            self._turned()
         return why
 
     async def _asked(self) -> str:
@@ -77,6 +84,7 @@ class Attendant:
         except msgspec.ValidationError:
             return "it told no pulse"
         self._heard = time.monotonic()
+        self._is_leaving = beat.leaving
         self.pulse = Pulse(beat.in_flight, self._active(beat.idle))
         return ""
 

@@ -172,7 +172,7 @@ class Relay:
     def _attend(self, claim: Claim) -> None:
         """Begin to ask its agent, as soon as it has told where it is."""
         if self._attendant is None and not self._is_leaving and (place := place_of(claim)):
-            self._attendant = Attendant(place, claim.record.key, self._wake.set)
+            self._attendant = Attendant(place, claim.record.key, self._turned)
             self._begin(self._serve(claim, place, self._attendant))
 
     async def _serve(self, claim: Claim, place: tuple[str, int], attendant: Attendant) -> None:
@@ -190,13 +190,31 @@ class Relay:
         if self._is_leaving:
             return
         self._bridge = Bridge(self._sock, place, claim.record.key)
-        await self._bridge.open()
+        if attendant.takes:
+            await self._bridge.open()
         self._say(f"job {claim.record.job_id} serves at {place[0]}:{place[1]}")
         with suppress(KeeperGone):
             self._channel.status("")
             self._channel.ready()
             self._channel.beat(attendant.pulse)
         self._begin(self._beat(attendant))
+
+    def _turned(self) -> None:
+        """While its agent takes nothing, who comes waits at the socket, maybe for the next job."""
+        takes = self._attendant is not None and self._attendant.takes
+        if not takes:
+            self._wake.set()
+        if self._bridge is not None and takes and not self._is_leaving:
+            self._begin(self._open(self._bridge))
+        elif self._bridge is not None:
+            self._bridge.close()
+
+    async def _open(self, bridge: Bridge) -> None:
+        try:
+            await bridge.open()
+        except OSError as error:
+            self._lost = f"its relay cannot take connections any more: {error}"
+            self._wake.set()
 
     async def _beat(self, attendant: Attendant) -> None:
         """For the keeper this process is the agent, and as well as this one."""
