@@ -25,9 +25,10 @@ from atoll_supervisor.keeper.protocol import (
     Welcome,
 )
 from atoll_supervisor.loop.holding import Holding, sockets_of
-from atoll_supervisor.loop.news import news, taken_over, unheard, used
+from atoll_supervisor.loop.news import news, taken_over, used
 from atoll_supervisor.loop.port_table import PortTable
 from atoll_supervisor.loop.probing import Probing
+from atoll_supervisor.loop.processes import Processes
 from atoll_supervisor.loop.timers import Timers
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.keeper_link import KeeperLink
@@ -62,7 +63,7 @@ class Hands:
         self._holding = Holding(host, ports, self.send, self._launchable, self._wakes, self._moved)
         self._probing = Probing(self._post)
         self._timers = Timers(self._post, self._catch_up)
-        self._processes: dict[str, dict[int, Process]] = {}
+        self._processes = Processes()
         self._learned = False
         self._unsent: list[tuple[str, int]] = []
         self._ended: list[Forget] = []
@@ -82,8 +83,7 @@ class Hands:
         self._link = link
         for state in states:
             if isinstance(state, Process):
-                known = taken_over(state)
-                self._processes.setdefault(state.unit, {})[state.generation] = known
+                self._processes.take_over(taken_over(state))
                 self._sample(state.unit)
         held = [state for state in sockets_of(states) if state.held]
         self.ports.keep({state.unit: state.port for state in held})
@@ -101,7 +101,7 @@ class Hands:
             (slug, used(state))
             for slug in sleepless
             if self._sleeps(slug)
-            for state in self._processes.get(slug, {}).values()
+            for state in self._processes.of(slug)
         )
 
     def resume(self, units: Collection[str]) -> None:
@@ -132,8 +132,7 @@ class Hands:
     @property
     def pids(self) -> tuple[int, ...]:
         """Every living process of the fleet."""
-        every = (state for states in self._processes.values() for state in states.values())
-        return tuple(state.pid for state in every if state.pid)
+        return tuple(state.pid for state in self._processes if state.pid)
 
     def lost(self) -> None:
         """The link has ended: until there is another, what is to be launched waits."""
@@ -148,11 +147,10 @@ class Hands:
         """
         self._link = link
         for state in states:
-            if isinstance(state, Process) and self._is_stray(state):
+            if isinstance(state, Process) and self._processes.is_stray(state):
                 self._signal(state.unit, state.generation, "kill")
         there = {(state.unit, state.generation) for state in states if isinstance(state, Process)}
-        every = ((unit, number) for unit, of in self._processes.items() for number in of)
-        lost = {key for key in every if key not in there}  # before `told` launches others
+        lost = self._processes.without(there)  # before `told` launches others
         self.told(states)
         self._end(lambda state: (state.unit, state.generation) in lost, "its launch was lost")
         self._holding.again()
@@ -171,13 +169,8 @@ class Hands:
         self._holding.give_up(why)
 
     def _end(self, which: Callable[[Process], bool], reason: str) -> None:
-        every = [state for states in self._processes.values() for state in states.values()]
-        ends = [
-            state._replace(stage="gone", signal="SIGKILL", reason=reason)
-            for state in every
-            if which(state)
-        ]
-        self.told(ends)
+        gone = partial(Process._replace, stage="gone", signal="SIGKILL", reason=reason)
+        self.told([gone(state) for state in self._processes if which(state)])
 
     def acknowledge(self) -> None:
         """Tell the keeper that every end it has told was taken in, and what follows remembered."""
@@ -229,7 +222,7 @@ class Hands:
 
     def process(self, slug: str, generation: int | None) -> Process | None:
         """The last that the keeper told of a process."""
-        return self._processes.get(slug, {}).get(generation or 0)
+        return self._processes.get(slug, generation)
 
     def port_of(self, slug: str, generation: int) -> int | None:
         """The port that this process listens on, else the one that the next will have."""
@@ -242,8 +235,8 @@ class Hands:
 
     def kill(self, slug: str) -> None:
         """End every process of the unit at once."""
-        for generation in self._processes.get(slug, {}):
-            self._signal(slug, generation, "kill")
+        for state in self._processes.of(slug):
+            self._signal(slug, state.generation, "kill")
 
     def close(self) -> None:
         """Let go of everything but the keeper and what it has."""
@@ -290,9 +283,7 @@ class Hands:
         port = self.ports.at_launch(slug, blueprint.ours.get("host", ""))
         instance = secrets.token_hex(16)
         self._link.send(blueprint.launch(generation, instance, self.log_of(slug), port))
-        # A keeper that dies before it tells of the launch still owes the core its end.
-        launched = self._processes.setdefault(slug, {})
-        launched.setdefault(generation, Process(slug, generation))
+        self._processes.launched(slug, generation)
 
     def _signal(self, slug: str, generation: int, how: How) -> None:
         self.send(Signal(slug, generation, how))
@@ -304,44 +295,30 @@ class Hands:
             self._probing.start(state, partial(blueprint.prober, self._host, port))
 
     def _await_answers(self, slug: str) -> None:
-        states = self._processes.get(slug, {}).values()
-        self._probing.await_answers(self.blueprints.get(slug), states, self.ports.port_of(slug))
+        states, port = self._processes.of(slug), self.ports.port_of(slug)
+        self._probing.await_answers(self.blueprints.get(slug), states, port)
 
     def _changed(self, state: Process) -> Iterable[ev.Event]:
-        slug, generation = state.unit, state.generation
-        processes = self._processes.setdefault(slug, {})
-        was = processes.get(generation) or unheard(state)
-        processes[generation] = state
+        slug = state.unit
+        was = self._processes.told(state)
         if state.stage == "gone":
-            self._gone(slug, generation)
+            self._probing.end((slug, state.generation))
+            self._ended.append(Forget(slug, state.generation))
         if (was.stage, was.pid) != (state.stage, state.pid):
             self._sample(slug)
             self._await_answers(slug)
         return tuple(news(was, state, use=self._sleeps(slug)))
-
-    def _is_stray(self, state: Process) -> bool:
-        return state.stage != "gone" and self.process(state.unit, state.generation) is None
-
-    def _gone(self, slug: str, generation: int) -> None:
-        self._probing.end((slug, generation))
-        self._ended.append(Forget(slug, generation))
-        processes = self._processes[slug]
-        del processes[generation]
-        if not processes:
-            del self._processes[slug]
 
     def _sleeps(self, slug: str) -> bool:
         known = self.blueprints.get(slug)
         return known is not None and known.spec.policy.idle_timeout > 0
 
     def _sample(self, slug: str) -> None:
-        """Watch what serves, else what starts."""
-        living = [state for state in self._processes.get(slug, {}).values() if state.pid]
-        best = max(living, key=lambda s: (s.stage == "serving", s.generation), default=None)
-        if best is None:
+        pid = self._processes.watched(slug)
+        if pid is None:
             self.sampler.forget(slug)
         else:
-            self.sampler.watch(slug, best.pid)
+            self.sampler.watch(slug, pid)
 
     def _wakes(self, slug: str) -> None:
         self._post(slug, ev.ClientWaits())
