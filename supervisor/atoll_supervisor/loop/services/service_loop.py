@@ -6,7 +6,7 @@ finds each again (seeds-contract.md MX3).
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,10 +30,11 @@ from atoll_supervisor.core.services.record import (
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 from atoll_supervisor.loop.services.around import Around, StillEnds
 from atoll_supervisor.loop.services.asking import Asking
-from atoll_supervisor.loop.services.finding import find, is_group, logs_of, put_back
+from atoll_supervisor.loop.services.finding import is_group, logs_of
 from atoll_supervisor.loop.services.making import made, new_group, new_uuid
+from atoll_supervisor.loop.services.records import Records
 from atoll_supervisor.ports import ServiceEngine
-from atoll_supervisor.shell.database import REFUSALS, NotKept
+from atoll_supervisor.shell.database import NotKept
 
 TICK = 1.0
 """Seconds between two looks at the clock."""
@@ -48,8 +49,7 @@ class ServiceLoop:
     def __init__(self, around: Around) -> None:
         self._around = around
         self._engines: Mapping[EngineName, ServiceEngine] = {}
-        self._records: dict[str, Record] = {}
-        self._dirty: set[str] = set()
+        self._records = Records(around.store)
         self._asking = Asking()
         self._stops: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -58,8 +58,7 @@ class ServiceLoop:
         """Take over what earlier daemons began; before anything is served or looked at."""
         self._engines = engines
         for record in self._around.store.load():
-            known = record if record.is_final else engines[record.engine].adopt(record)
-            self._records[record.id] = known
+            self._records.know(record if record.is_final else engines[record.engine].adopt(record))
 
     async def run(self) -> None:
         """Watch, and keep what changes, until cancelled."""
@@ -67,10 +66,10 @@ class ServiceLoop:
             for engine in self._engines.values():
                 group.create_task(engine.run())
             while True:
-                for record in list(self._records.values()):
+                for record in self._records:
                     if not record.is_final:
                         self.saw(record.id, Tick())
-                await self._flush()
+                await self._records.flush()
                 await asyncio.sleep(TICK)
 
     def hush(self) -> None:
@@ -80,7 +79,7 @@ class ServiceLoop:
     async def close(self) -> None:
         """Keep the last changes and let go of everything."""
         self._closed = True
-        await self._flush()
+        await self._records.flush()
         await self._asking.close()
 
     def saw(self, service: str, evidence: Evidence, uuid: str = "") -> None:
@@ -91,8 +90,7 @@ class ServiceLoop:
         after, stop = step(record, evidence, self._around.epoch())
         if after == record:
             return
-        self._records[service] = after
-        self._dirty.add(service)
+        self._records.change(after)
         if after.status != record.status:
             reason = f": {after.reason}" if after.reason else ""
             self._around.note(f"{record.status} -> {after.status}{reason}", record.name)
@@ -103,12 +101,11 @@ class ServiceLoop:
         """Take in which job this start of a service is."""
         record = self._records.get(service)
         if record is not None and record.uuid == uuid:
-            self._records[service] = replace(record, job=job)
-            self._dirty.add(service)
+            self._records.change(replace(record, job=job))
 
     def all(self) -> tuple[Record, ...]:
         """Every service, over or not."""
-        return tuple(self._records.values())
+        return tuple(self._records)
 
     # ports.Services
 
@@ -129,13 +126,13 @@ class ServiceLoop:
         """Every service, oldest first."""
         return tuple(
             row_of(self._shown(record))
-            for record in self._records.values()
+            for record in self._records
             if not api or record.order.api == api
         )
 
     def groups(self) -> tuple[ServiceGroup, ...]:
         """Every group, oldest first."""
-        names = dict.fromkeys(one.group_id for one in self._records.values() if one.group_id)
+        names = dict.fromkeys(one.group_id for one in self._records if one.group_id)
         return tuple(group_of(self._shown_of(name)) for name in names)
 
     def row(self, name: str) -> Service:
@@ -153,9 +150,8 @@ class ServiceLoop:
         engine = wish.engine or recipe.engine or self._around.usual_engine
         group, now = new_group() if wish.replicas > 1 else None, self._around.epoch()
         records = [made(wish, recipe, order, engine, group, now) for _ in range(wish.replicas)]
-        await self._keep(*records)
-        for record in records:
-            self._records[record.id] = record
+        await self._records.keep(*records)
+        self._records.know(*records)
         placed = await self._submit(records)
         accepted = tuple(replace(one, status="pending", reason="", state="") for one in placed)
         # As the page has it; where it has come to since, its status tells.
@@ -163,7 +159,7 @@ class ServiceLoop:
 
     async def cancel(self, name: str, *, purge: bool, wait: bool = True) -> Ending:
         """End a service or a group; what is over already stays as it is."""
-        records = self._of(name)
+        records = self._records.of(name)
         await self._cancel(records)
         gone = await self._gone(records) if wait or purge else False
         if purge:
@@ -172,35 +168,35 @@ class ServiceLoop:
 
     async def restart(self, name: str) -> Service:
         """End it if it is not over, and start it again: its id, order, key and data stay."""
-        records = self._of(name)
+        records = self._records.of(name)
         await self._cancel(records)
         for record in records:
             if record.is_final:  # its end may not have reached its engine yet
                 await self._engines[record.engine].cancel(record)
         if not await self._gone(records):
             raise StillEnds(f"{name}: {STILL_ENDS}; ask again in a moment")
-        await self._begin_again(tuple(one for one in records if self._is_as_was(one)))
+        await self._begin_again(tuple(one for one in records if self._records.is_as_was(one)))
         return self.row(name)
 
     def key(self, name: str) -> str:
         """The API key of a service."""
-        return self._of(name)[0].key
+        return self._records.of(name)[0].key
 
     def logs(self, name: str) -> tuple[tuple[str, Path], ...]:
         """The files of a service, or of every replica."""
-        return logs_of(self._of(name), self._engines)
+        return logs_of(self._records.of(name), self._engines)
 
     async def prompt(self, name: str, prompt: Prompt) -> Answered | NotAnswered:
         """Ask one that runs, the replicas of a group in turn."""
-        return await self._asking.prompt(name, self._of(name), prompt)
+        return await self._asking.prompt(name, self._records.of(name), prompt)
 
     async def models(self, name: str) -> ModelList | NotAnswered:
         """The models of one that runs."""
-        return await self._asking.models(name, self._of(name))
+        return await self._asking.models(name, self._records.of(name))
 
     async def metrics(self, name: str) -> str:
         """Our gauges, then what the server says of itself; of a group, our gauges of each."""
-        return await self._asking.metrics(self._of(name))
+        return await self._asking.metrics(self._records.of(name))
 
     # inside
 
@@ -211,7 +207,7 @@ class ServiceLoop:
         return replace(record, reason="; ".join(filter(None, (record.reason, STILL_ENDS))))
 
     def _shown_of(self, name: str) -> tuple[Record, ...]:
-        return tuple(map(self._shown, self._of(name)))
+        return tuple(map(self._shown, self._records.of(name)))
 
     async def _cancel(self, records: tuple[Record, ...]) -> None:
         """All of them are over before any of them is ended.
@@ -221,13 +217,12 @@ class ServiceLoop:
         now = self._around.epoch()
         refusal: NotKept | None = None
         try:
-            await self._keep(*(cancelled(record, now) for record in records))
+            await self._records.keep(*(cancelled(record, now) for record in records))
         except NotKept as error:
             refusal = NotKept(f"{error}; it is ended, and that is kept once the disk takes it")
-        alive = [one for one in self._as_now(records) if not one.is_final]
+        alive = [one for one in self._records.as_now(records) if not one.is_final]
         for record in alive:
-            self._records[record.id] = cancelled(record, now)
-            self._dirty.add(record.id)
+            self._records.change(cancelled(record, now))
         for record in alive:
             await self._engines[record.engine].cancel(record)
         if refusal is not None:
@@ -237,23 +232,14 @@ class ServiceLoop:
         """Whether nothing of any of them runs, within the longest of their stop limits."""
         return all(await asyncio.gather(*(self._engines[one.engine].gone(one) for one in records)))
 
-    def _as_now(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
-        """These as they have become meanwhile, but for those that are forgotten."""
-        return tuple(self._records[one.id] for one in records if one.id in self._records)
-
-    def _is_as_was(self, record: Record) -> bool:
-        """Whether nobody else has forgotten it meanwhile, or started it again."""
-        now = self._records.get(record.id)
-        return now is not None and now.uuid == record.uuid
-
     async def _begin_again(self, records: tuple[Record, ...]) -> None:
-        before = {record.id: self._records[record.id] for record in records}
-        anew = [begun_again(record, new_uuid()) for record in before.values()]
-        self._records |= {record.id: record for record in anew}
+        before = self._records.as_now(records)
+        anew = [begun_again(record, new_uuid()) for record in before]
+        self._records.know(*anew)
         try:
-            await self._keep(*anew)
+            await self._records.keep(*anew)
         except NotKept:
-            self._records |= {name: before[name] for name in before if name in self._records}
+            self._records.know(*(one for one in before if self._records.get(one.id)))
             raise
         for place, record in enumerate(anew):
             self._around.note(f"started again; before: {record.last_end}", record.name)
@@ -267,7 +253,7 @@ class ServiceLoop:
     async def _make_room(self, wanted: int) -> None:
         """Forget the oldest that are over, when too many are remembered."""
         excess = len(self._records) + wanted - MOST
-        over = [record for record in self._records.values() if record.is_final]
+        over = [record for record in self._records if record.is_final]
         if excess > len(over):
             raise ClientError(f"{MOST} services are at work: stop some")
         if excess > 0:
@@ -279,13 +265,14 @@ class ServiceLoop:
             return [await self._place(record) for record in records]
         except AtollError:
             for record in records:
-                await self._take_back(self._records.get(record.id, record))
+                await self._take_back(self._records.get(record.id) or record)
             raise
 
     async def _place(self, record: Record) -> Record:
         """Have its engine begin it; what somebody ended meanwhile is ended where it is now."""
-        if not self._is_as_was(record) or self._records[record.id].is_final:
-            return self._records.get(record.id, record)
+        now = self._records.get(record.id)
+        if now is None or now.uuid != record.uuid or now.is_final:
+            return now or record
         placed = await self._engines[record.engine].submit(record)
         now = self._records.get(record.id)
         if now is None or now.is_final:
@@ -293,8 +280,9 @@ class ServiceLoop:
         if now is None:
             return placed
         host, port = now.host or placed.host, now.port or placed.port
-        known = self._records[record.id] = replace(now, job=placed.job, host=host, port=port)
-        await self._keep(known)
+        known = replace(now, job=placed.job, host=host, port=port)
+        self._records.know(known)
+        await self._records.keep(known)
         return known
 
     async def _take_back(self, record: Record) -> None:
@@ -303,24 +291,13 @@ class ServiceLoop:
             await self._engines[record.engine].cancel(record)
             await self._purge((record,))
         except AtollError:
-            self._records[record.id] = cancelled(record, self._around.epoch())
-            self._dirty.add(record.id)
+            self._records.change(cancelled(record, self._around.epoch()))
 
     async def _purge(self, records: tuple[Record, ...]) -> None:
         """Forget these, but for those that somebody has started again meanwhile."""
-        for record in filter(self._is_as_was, records):
-            order = tuple(self._records)
-            now = self._records.pop(record.id)  # from here on nobody can start it again
-            try:
+        for record in filter(self._records.is_as_was, records):
+            async with self._records.forgetting(record) as now:
                 await self._engines[record.engine].forget(now)
-                await self._written(self._around.store.remove(record.id))
-            except AtollError:
-                self._records = put_back(self._records, now, order)
-                raise
-            self._dirty.discard(record.id)
-
-    def _of(self, name: str) -> tuple[Record, ...]:
-        return find(self._records, name)
 
     def _stop(self, record: Record) -> None:
         task = asyncio.get_running_loop().create_task(self._end(record))
@@ -330,20 +307,3 @@ class ServiceLoop:
     async def _end(self, record: Record) -> None:
         with suppress(AtollError):  # the engine tries again at its next look
             await self._engines[record.engine].cancel(record)
-
-    async def _keep(self, *records: Record) -> None:
-        await self._written(self._around.store.save(*records))
-
-    async def _written(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except REFUSALS as error:
-            raise NotKept(f"the disk refuses to remember services: {error}") from None
-
-    async def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, set()
-        try:
-            if records := [self._records[one] for one in dirty if one in self._records]:
-                await self._around.store.save(*records)
-        except REFUSALS:
-            self._dirty |= dirty  # `degraded` tells; the next tick tries again
