@@ -40,7 +40,8 @@ class Record(Struct, frozen=True, kw_only=True):
     `uuid` is what a job is known by beside its number. `key` is the API key the
     server was started with. `starting_since` is when it began to be up without
     answering, `up_since` when its process first ran. `last_end` is how it ended
-    before somebody had it started again.
+    before somebody had it started again. `warnings` say what it gets less of than
+    was asked for.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Record(Struct, frozen=True, kw_only=True):
     up_since: float | None = None
     ended_at: str | None = None
     last_end: str = ""
+    warnings: tuple[str, ...] = ()
     job: Job = Job()
 
     @property
@@ -104,6 +106,7 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
     restarts: int
     ended_at: str | None
     last_end: str | None
+    warnings: tuple[str, ...] = ()
 
 
 class ServiceGroup(Struct, frozen=True, kw_only=True):
@@ -161,6 +164,7 @@ def row_of(record: Record) -> ServiceRow:
         restarts=record.restarts,
         ended_at=record.ended_at,
         last_end=record.last_end or None,
+        warnings=record.warnings,
     )
 
 

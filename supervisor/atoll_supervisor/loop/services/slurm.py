@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from atoll.adapters.private import private_directory
 from atoll.config.places import Places
 from atoll.errors import AtollError
+from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
@@ -78,6 +79,10 @@ class SlurmEngine:
         self._unsure: set[str] = set()
         self._settled: set[str] = set()
         self._submitted = asyncio.Event()
+
+    async def admit(self, _asked: Resources) -> tuple[str, ...]:
+        """Whatever it is: the cluster knows what it has, and refuses the rest itself."""
+        return ()
 
     async def submit(self, record: Record) -> Record:
         """Give it to the cluster."""
