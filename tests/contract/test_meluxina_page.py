@@ -387,8 +387,8 @@ def test_what_this_machine_lacks_is_told_and_not_passed_over(meluxina: ServiceDa
     """The page's own request is for a node of its cluster, and must work everywhere."""
     here = this_machine()
     made = meluxina.create(config=CREATE["config"])
-    told = " ".join(str(one) for one in made["warnings"])
     row = meluxina.service(made["id"])
+    told = " ".join(row["warnings"])
     meluxina.ask("DELETE", f"/api/v1/services/{made['id']}?purge=true")
     assert row["warnings"] == made["warnings"]
     assert ("resources.cpu: 8" in told) == (here.cpus < 8)

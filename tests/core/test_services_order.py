@@ -63,6 +63,7 @@ def test_without_wishes_the_recipe_is_run_with_its_defaults() -> None:
         ({"SHARE": 0.5}, ["--share", "0.5"]),
         ({"SHARE": 1e-7}, ["--share", "1e-07"]),
         ({"SHARE": "2.5E-3"}, ["--share", "2.5E-3"]),
+        ({"SHARE": 0.00012345678901234567}, ["--share", "0.00012345678901234567"]),
         ({"EAGER": True}, ["--eager"]),
         ({"EAGER": "false"}, []),
         ({"KIND": "b"}, ["--kind", "b"]),

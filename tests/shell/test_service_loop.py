@@ -393,13 +393,17 @@ async def test_a_group_answers_under_its_own_id(services: OwnDisk) -> None:
 
 
 async def test_what_its_engine_cannot_give_leaves_no_service_and_no_other_is_forgotten(
-    services: OwnDisk, engine: FakeEngine
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wish = replace(VLLM, replicas=3, config={"resources": {"gpu": 2}})
+    over = await services.create(VLLM)
+    services.saw(over.id, Ended("failed", "boom"))
+    monkeypatch.setattr(service_loop, "MOST", 1)
     with pytest.raises(ClientError, match="too many GPUs"):
-        await services.create(wish)
-    assert services.rows() == ()
-    assert engine.submitted == engine.forgotten == []
+        await services.create(replace(VLLM, config={"resources": {"gpu": 2}}))
+    with pytest.raises(ClientError, match="more than the"):
+        await services.create(replace(VLLM, config={"resources": {"gpu": 99}}))
+    assert [row.id for row in services.rows()] == [over.id]
+    assert engine.submitted == [over.id]
 
 
 async def test_what_it_gets_less_of_is_told_as_long_as_it_is_known(services: OwnDisk) -> None:

@@ -38,7 +38,7 @@ _GUARDED = re.compile(
 )
 """Variables by which programs, and what they load, are found."""
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-_FLOAT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_FLOAT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 T = TypeVar("T")
