@@ -232,6 +232,13 @@ class ServiceEngine(Protocol):
         """Begin to run it; raises ClientError when it never can. The record, and what is known."""
         ...
 
+    async def replace(self, record: Record, anew: Record) -> Record:
+        """Run `anew` instead of `record`, never beside it; `anew`, and what is known.
+
+        An error says why `record` goes on as it is; of StillEnds alone that is not true.
+        """
+        ...
+
     def adopt(self, record: Record) -> Record:
         """Look after a service that an earlier daemon began; called before anything else."""
         ...

@@ -41,7 +41,8 @@ class Record(Struct, frozen=True, kw_only=True):
     server was started with. `starting_since` is when it began to be up without
     answering, `up_since` when its process first ran. `last_end` is how it ended
     before somebody had it started again. `warnings` say what it gets less of than
-    was asked for.
+    was asked for. `others` are uuids of starts that came to nothing, of which a
+    job may be left.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Record(Struct, frozen=True, kw_only=True):
     last_end: str = ""
     warnings: tuple[str, ...] = ()
     job: Job = Job()
+    others: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:
