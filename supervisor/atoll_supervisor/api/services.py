@@ -153,7 +153,8 @@ async def stop_service(
 async def restart_service(services: AnyServices, name: ServiceId) -> Service:
     """Start a service again, over or not: its id, its key and its data stay.
 
-    `last_end` tells how it had ended.
+    One on a cluster goes on as it is when the cluster does not take the new job.
+    `last_end` tells what it was before.
     """
     return await services.restart(name)
 
