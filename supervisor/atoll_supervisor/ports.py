@@ -176,6 +176,10 @@ class Services(Protocol):
         """One recipe; raises NotFound in the source page's words."""
         ...
 
+    def is_over(self, name: str) -> bool:
+        """Whether nothing of it runs or writes any more, or nobody knows it."""
+        ...
+
     def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
         """Every service, oldest first; only those that speak `api`, if one is named."""
         ...

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from atoll.errors import AtollError, ClientError
+from atoll.errors import AtollError, ClientError, NotFound
 from atoll_supervisor.core.services.evidence import Evidence, Tick
 from atoll_supervisor.core.services.machine import cancelled, step
 from atoll_supervisor.core.services.order import Wish, order_of
@@ -140,6 +140,16 @@ class ServiceLoop:
         """A service or a group."""
         records = self._shown_of(name)
         return group_of(records) if is_group(name) else row_of(records[0])
+
+    def is_over(self, name: str) -> bool:
+        """Whether nothing of it will ever run or write again, unless it is started anew."""
+        try:
+            records = self._records.of(name)
+        except NotFound:
+            return True
+        return all(
+            one.is_final and not self._engines[one.engine].still_ends(one) for one in records
+        )
 
     async def create(self, wish: Wish) -> Service:
         """Start what is wished for."""
