@@ -33,7 +33,7 @@ def output(daemon: ServiceDaemon, service: object) -> str:
 
 
 def test_it_serves_at_the_port_that_the_recipe_names(daemon: ServiceDaemon, port: int) -> None:
-    apptainer.recipe(daemon.home, port=port)
+    apptainer.recipe(daemon.home.parent, port=port)
     made = daemon.create(MINE)
     row = daemon.until(made["id"], "running", "failed")
     assert (row["status"], row["url"]) == ("running", f"http://127.0.0.1:{port}"), row
@@ -46,7 +46,7 @@ def test_it_serves_at_the_port_that_the_recipe_names(daemon: ServiceDaemon, port
 
 def test_a_port_that_is_taken_is_refused_by_its_number(daemon: ServiceDaemon, port: int) -> None:
     """The one that has it would be asked for the health of the one that wants it."""
-    apptainer.recipe(daemon.home, port=port)
+    apptainer.recipe(daemon.home.parent, port=port)
     with socket.create_server(("127.0.0.1", port)):
         stranger = daemon.ask("POST", "/api/v1/services", {"recipe_name": MINE})
     assert stranger.status_code == 400
@@ -59,7 +59,7 @@ def test_a_port_that_is_taken_is_refused_by_its_number(daemon: ServiceDaemon, po
 
 
 def test_replicas_have_the_ports_after_it(daemon: ServiceDaemon, port: int) -> None:
-    apptainer.recipe(daemon.home, port=port)
+    apptainer.recipe(daemon.home.parent, port=port)
     group = daemon.create(MINE, replicas=2)
     rows = [daemon.until(one["id"], "running") for one in group["replicas"]]
     assert [row["port"] for row in rows] == [port, port + 1]
@@ -71,7 +71,7 @@ def test_replicas_have_the_ports_after_it(daemon: ServiceDaemon, port: int) -> N
 def test_a_stranger_at_its_port_after_a_death_of_all_is_not_taken_for_it(
     daemon: ServiceDaemon, port: int
 ) -> None:
-    apptainer.recipe(daemon.home, port=port, restart="never")
+    apptainer.recipe(daemon.home.parent, port=port, restart="never")
     made = daemon.create(MINE)
     daemon.until(made["id"], "running")
     assert daemon.stop(signal.SIGTERM) == 0
@@ -84,7 +84,7 @@ def test_a_stranger_at_its_port_after_a_death_of_all_is_not_taken_for_it(
 def test_an_image_that_is_not_there_is_built_and_the_service_is_building(
     daemon: ServiceDaemon, port: int
 ) -> None:
-    definition = apptainer.recipe(daemon.home, port=port, image=False, **BUILT)
+    definition = apptainer.recipe(daemon.home.parent, port=port, image=False, **BUILT)
     hold = Path(f"{definition}.hold")
     hold.touch()
     made = daemon.create(MINE)
@@ -102,7 +102,9 @@ def test_an_image_that_is_not_there_is_built_and_the_service_is_building(
 def test_an_image_that_cannot_be_built_fails_the_service_with_the_words(
     daemon: ServiceDaemon, port: int
 ) -> None:
-    definition = apptainer.recipe(daemon.home, port=port, image=False, restart="never", **BUILT)
+    definition = apptainer.recipe(
+        daemon.home.parent, port=port, image=False, restart="never", **BUILT
+    )
     definition.unlink()
     row = daemon.until(daemon.create(MINE)["id"], "failed")
     assert "cannot be built" in str(row["reason"])

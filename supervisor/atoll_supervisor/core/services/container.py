@@ -7,7 +7,7 @@ image's own `%environment` sets them (apptainer's `APPTAINERENV_`).
 """
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from posixpath import basename, join
 
 from msgspec.structs import replace
 
@@ -87,10 +87,10 @@ def is_remote(image: str) -> bool:
 
 def name_shown(image: str) -> str:
     """The image as anybody may see it: without the folders of this machine."""
-    return PurePosixPath(image).name if image.startswith("/") else image
+    return basename(image) if image.startswith("/") else image
 
 
 def _placed(name: str, folder: str) -> str:
     if is_remote(name):
         return name if "://" in name else f"docker://{name}"
-    return str(PurePosixPath(folder, name)) if name else ""
+    return join(folder, name) if name else ""
