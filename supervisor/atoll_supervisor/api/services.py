@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,9 @@ ServiceId = Annotated[str, Parameter(description="A service's id, or a group's")
 Purge = Annotated[bool, Parameter(description="true: forget it, and remove what it has written")]
 
 NO_SERVICE = {404: ResponseSpec(ErrorBody, description="No service of this id")}
+NOT_NOW = {
+    503: ResponseSpec(ErrorBody, description="The cluster does not answer, or the disk is full")
+}
 
 
 Wait = Annotated[bool, Parameter(description="false: answer 202 at once, while it still ends")]
@@ -84,6 +88,7 @@ def list_services(services: AnyServices) -> tuple[ServiceRow, ...]:
     responses={
         **described(400, 401, 415),
         404: ResponseSpec(ErrorBody, description="No recipe of this name"),
+        **NOT_NOW,
     },
 )
 async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Service:
@@ -126,6 +131,7 @@ def show_service(services: AnyServices, name: ServiceId) -> Service:
         202: ResponseSpec(Stopped, description="Its process has not ended yet"),
         **described(401),
         **NO_SERVICE,
+        **NOT_NOW,
     },
 )
 async def stop_service(
@@ -147,12 +153,13 @@ async def stop_service(
     operation_id="restart_service",
     tags=["services"],
     security=BY_TOKEN,
-    responses={**described(401), **NO_SERVICE},
+    responses={**described(400, 401), **NO_SERVICE, **NOT_NOW},
 )
 async def restart_service(services: AnyServices, name: ServiceId) -> Service:
     """Start a service again, over or not: its id, its key and its data stay.
 
-    `last_end` tells how it had ended.
+    One on a cluster goes on as it is when the cluster does not take the new job.
+    `last_end` tells what it was before.
     """
     return await services.restart(name)
 
@@ -176,7 +183,7 @@ def service_status(services: AnyServices, name: ServiceId) -> StatusAnswer:
     operation_id="set_service_status",
     tags=["services"],
     security=BY_TOKEN,
-    responses={**described(400, 401, 415), **NO_SERVICE},
+    responses={**described(400, 401, 415), **NO_SERVICE, **NOT_NOW},
 )
 async def set_service_status(
     services: AnyServices, name: ServiceId, data: JSONBody[Asked]
@@ -222,7 +229,10 @@ async def service_logs(
     tail: TailOf = 1000,
     follow: Follow = False,
 ) -> Response[Logs] | Stream:
-    """What a service printed; with `follow=true` a text that goes on with every new line."""
+    """What a service printed; with `follow=true` a text that goes on with every new line.
+
+    It ends when the service is over, and nothing of it runs any more.
+    """
     files = services.logs(name)
     if not follow:
         parts = [await asyncio.to_thread(_section, title, path, tail) for title, path in files]
@@ -230,7 +240,7 @@ async def service_logs(
     if len(files) != 1:
         raise ClientError("a group's logs cannot be followed: follow one of its replicas")
     headers = {"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
-    pieces = log_tail.follow(files[0][1], tail, leaving)
+    pieces = log_tail.follow(files[0][1], tail, leaving, partial(services.is_over, name))
     return Stream(_lines(pieces), media_type="text/plain", headers=headers)
 
 

@@ -20,6 +20,7 @@ from atoll_supervisor.core.services.order import JOB, Order
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.spec import Card, Policy, UnitSpec
 from atoll_supervisor.loop.fleet_loop import FleetLoop
+from atoll_supervisor.loop.services.around import STILL_ENDS, StillEnds
 from atoll_supervisor.ports import SeesServices
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.services.written import remove_written
@@ -69,6 +70,13 @@ class LocalEngine:
         if problem:
             ports.forget(slug)
             raise ClientError(f"the recipe names its port, and {problem}")
+
+    async def replace(self, record: Record, anew: Record) -> Record:
+        """Have the fleet stop the one and then start the other: both want one data folder."""
+        await self.cancel(record)
+        if not await self.gone(record):
+            raise StillEnds(f"{record.name}: {STILL_ENDS}; ask again in a moment")
+        return await self.submit(anew)
 
     def adopt(self, record: Record) -> Record:
         """The first look at the agents directory takes it in, with the process if there is one."""
