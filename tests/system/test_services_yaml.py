@@ -61,7 +61,8 @@ def test_a_port_that_is_taken_is_refused_by_its_number(daemon: ServiceDaemon, po
 def test_replicas_have_the_ports_after_it(daemon: ServiceDaemon, port: int) -> None:
     apptainer.recipe(daemon.home.parent, port=port)
     group = daemon.create(MINE, replicas=2)
-    rows = [daemon.until(one["id"], "running") for one in group["replicas"]]
+    replicas = daemon.service(group["id"])["replicas"]
+    rows = [daemon.until(one["id"], "running") for one in replicas]
     assert [row["port"] for row in rows] == [port, port + 1]
     assert {daemon.prompt(group["id"]).json()["service_id"] for _ in rows} == {
         row["id"] for row in rows
