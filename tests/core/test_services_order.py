@@ -10,11 +10,10 @@ from atoll_supervisor.core.services.order import (
     MAX_VALUE,
     Order,
     Wish,
-    config_shown,
     order_of,
-    recipe_shown,
 )
 from atoll_supervisor.core.services.recipe import Amounts, Parameter, Recipe
+from atoll_supervisor.core.services.showing import config_shown, recipe_shown
 
 RECIPE = Recipe(
     name="server",
@@ -200,6 +199,37 @@ def test_a_required_value_must_be_given() -> None:
 def test_an_image_without_a_command_is_run_by_apptainer() -> None:
     made = order_of(Recipe(name="r", image="r.sif"), Wish(recipe_name="r"), str)
     assert made.argv({}) == ["apptainer", "run", "r.sif"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asked", "words"),
+    [
+        (Amounts(), {"gpu": 1}, ["apptainer", "run", "--nv", "r.sif"]),
+        (Amounts(gpu=1), {"gpu": None}, ["apptainer", "run", "r.sif"]),
+        (Amounts(gpu=1), {}, ["apptainer", "run", "--nv", "r.sif"]),
+    ],
+)
+def test_a_container_sees_the_gpus_that_the_service_gets(
+    recipe: Amounts, asked: JsonObject, words: list[str]
+) -> None:
+    """Of recipe and request together: else a GPU is held that nobody can use."""
+    wish = Wish(recipe_name="r", config={"resources": asked})
+    made = order_of(Recipe(name="r", image="r.sif", resources=recipe), wish, str)
+    assert made.argv({}) == words
+
+
+def test_the_jobs_id_is_filled_in_where_the_recipe_has_it_and_never_in_a_request() -> None:
+    recipe = Recipe(
+        name="r",
+        command=("r", "--id={SLURM_JOB_ID}", "{A}"),
+        environment={"JOB": "{SLURM_JOB_ID}"},
+        parameters={"A": Parameter(), "B": Parameter()},
+    )
+    asked: JsonObject = {"A": "{SLURM_JOB_ID}", "B": "${SLURM_JOB_ID}"}
+    made = order_of(recipe, Wish(recipe_name="r", config={"environment": asked}), str)
+    ours = {"SLURM_JOB_ID": "7"}
+    assert made.argv(ours) == ["r", "--id=7", "{SLURM_JOB_ID}"]
+    assert made.env(ours) == {"JOB": "7", "B": "${SLURM_JOB_ID}"}
 
 
 def test_secrets_of_a_recipe_are_not_shown_to_anybody() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from atoll.adapters.listening import listen, port_of
 from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.batch import (
     endpoint_of,
@@ -184,6 +185,38 @@ def test_no_value_gets_out_of_its_word_in_the_script(tmp_path: Path) -> None:
         f"--at={host}:{port}",
         f"http://{host}:{port}/",
     ]
+
+
+def test_a_port_that_the_recipe_names_and_somebody_has_ends_the_job_with_its_number(
+    tmp_path: Path,
+) -> None:
+    """Else the one that has it would be asked for this one's health."""
+    sinfo = tmp_path / "sinfo"
+    sinfo.write_text("#!/bin/sh\necho 127.0.0.1\n")
+    sinfo.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_JOB_ID": "12"}
+    with listen("127.0.0.1", 0) as other:
+        port = port_of(other)
+        order = replace(ORDER, command=("echo", "{port}", "{SLURM_JOB_ID}"), port=port)
+        script = script_of(replace(SLURM, order=order), {}, str(tmp_path))
+        done = subprocess.run(
+            ["bash"], input=script, env=environ, capture_output=True, text=True, timeout=20
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"port {port}, which its recipe names, is in use on" in done.stderr
+    assert not (tmp_path / "endpoint").exists()
+    done = subprocess.run(
+        ["bash"], input=script, env=environ, capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stdout) == (0, f"{port} 12\n")
+
+
+def test_building_is_told_by_its_folder_and_not_counted_as_a_start() -> None:
+    """Its own words in the log may be far up by then; its start limit is for its server."""
+    begun = replace(SLURM, status="starting", starting_since=0.0)
+    job = Job(job_id="1", states=("RUNNING",))
+    after, stop = step(begun, evidence_of(job, Seen(builds=True)), 10_000)
+    assert (after.status, after.starting_since, stop) == ("building", None, False)
 
 
 def test_only_the_endpoint_of_this_very_start_counts() -> None:

@@ -109,14 +109,39 @@ def test_the_source_systems_yaml_is_read(tmp_path: Path) -> None:
     assert (recipe.name, recipe.version, recipe.ports) == ("vllm", "1.0", (8001,))
     assert recipe.environment == {
         "VLLM_WORKERS": "1",
-        "JOB": "${SLURM_JOB_ID}",
+        "JOB": "{SLURM_JOB_ID}",
         "EAGER": "true",
+        "VLLM_HOST": "{host}",
+        "VLLM_PORT": "{port}",
     }
     assert (recipe.health.path, recipe.health.interval) == ("/healthz", 30)
     made = order_of(recipe, Wish(recipe_name="inference/vllm"), str)
-    assert made.argv({}) == ["apptainer", "run", "--nv", "vllm.sif"]
-    assert made.env({})["VLLM_MODEL"] == "gpt2"
-    assert made.resources.time_limit == 120
+    image = str(tmp_path / "inference/vllm.sif")
+    assert made.argv({})[-4:] == ["apptainer", "run", "--nv", image]
+    assert made.env({})["VLLM_MODEL"] == made.env({})["APPTAINERENV_VLLM_MODEL"] == "gpt2"
+    assert made.env({"SLURM_JOB_ID": "7", "port": "8001"})["JOB"] == "7"
+    assert (made.resources.time_limit, made.port, made.api) == (120, 8001, "openai")
+
+
+def test_what_is_read_and_not_acted_upon_is_listed_with_the_recipe(tmp_path: Path) -> None:
+    more = "master_port: 29500\ndistributed:\n  nproc_per_node: 1\n  rdzv_backend: c10d\n"
+    write(tmp_path, "inference/vllm.yaml", YAML + more)
+    (listed,) = Recipes((tmp_path,)).list()
+    assert listed.error is None
+    noted = [note.partition(" ")[0] for note in listed.notes]
+    assert noted == ["`deployment_config`", "`distributed`", "`master_port`", "`resources.storage`"]
+
+
+def test_a_dollar_is_written_twice_and_the_daemons_variables_are_none_of_a_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_DAEMON", "x")
+    words = 'name = "a"\ncommand = ["sh", "-c", "echo {}"]\n'
+    recipe = load_recipe(write(tmp_path, "a.toml", words.format("$$HOME")), "a.toml")
+    assert recipe.command[-1] == "echo $HOME"
+    told = problems(write(tmp_path, "a.toml", words.format("${SECRET_OF_THE_DAEMON}")))
+    assert "a.toml:2:24: `command[2]`: the variable SECRET_OF_THE_DAEMON is not set" in told
+    assert "a recipe knows ${SLURM_JOB_ID} alone: write $$ for a dollar" in told
 
 
 def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
@@ -180,6 +205,11 @@ def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
             "at most 1",
         ),
         ("a.toml", f'{GOOD}[parameters.N]\ndefault = "-x"\n', "begin with a dash"),
+        ("a.toml", f'{GOOD}[parameters.N]\ndefault = "${{SLURM_JOB_ID}}"\n', "taken as it is"),
+        ("a.toml", 'name = "a"\nimage = "docker://a"\ncontainer_def = "d"\n', "built nowhere"),
+        ("a.yaml", "name: a\nimage: x\nports: [70000]\n", "65535"),
+        ("a.yaml", "name: a\nimage: x\nbase_port: 0\n", "base_port"),
+        ("a.yaml", "name: a\nimage: x\ngpu_per_replica: none\n", "gpu_per_replica"),
         ("a.toml", 'name = "a\\nb"\ncommand = ["a"]\n', "`name`: must be a line of text"),
         ("a.yaml", "name: a\nimage: x\nname: b\n", "a.yaml:3:1: is there twice"),
         ("a.yaml", "name: a\nimage: x\nenvironment:\n  1: x\n", "a.yaml:4:3: a key must be text"),

@@ -31,6 +31,8 @@ from atoll.wire.json import JsonObject, JsonValue
 MAX_FAULTS = MAX_PROBLEMS + 1
 """After so many the rest of a file is not looked at."""
 
+SET_IT = "set it, or write $$ for a dollar"
+"""Hint to a variable that is not set, where the environment's may be named."""
 _EXAMPLES = {
     "agent": 'the least manifest is `[agent]` and under it `name = "My agent"`',
     "name": 'for example `name = "My agent"`',
@@ -118,8 +120,7 @@ class _Walk:
         found = expanded(value, path, self._environ) if isinstance(value, str) else Expanded("")
         self.variables.update(found.names)
         for words in found.faults:
-            hint = "set it, or write $$ for a dollar"
-            self.faults.append(Fault(path=path, message=words, hint=hint))
+            self.faults.append(Fault(path=path, message=words, hint=SET_IT))
         actual = found.text if isinstance(value, str) else value
         if found.faults:
             return actual

@@ -9,8 +9,8 @@ from litestar.params import Parameter
 from atoll_supervisor.api.auth import PUBLIC
 from atoll_supervisor.api.health import AnyServices
 from atoll_supervisor.core.answers import ErrorBody
-from atoll_supervisor.core.services.order import recipe_shown
 from atoll_supervisor.core.services.recipe import Recipe
+from atoll_supervisor.core.services.showing import recipe_shown
 from atoll_supervisor.core.services.summary import Listed
 
 RecipePath = Annotated[str, Parameter(description="For example `inference/vllm`")]

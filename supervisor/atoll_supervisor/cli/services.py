@@ -58,7 +58,7 @@ def recipes() -> None:
     if given().json:
         out_json(found)
         return
-    rows = ((one.path, plain_line(one.error or one.description)) for one in found)
+    rows = ((one.path, _told(one)) for one in found)
     out(plain_table(Table(("RECIPE", "DESCRIPTION"), tuple(rows))))
 
 
@@ -85,7 +85,9 @@ def show(service: str) -> None:
 @click.option("--gpu", help="GPUs, such as 1.")
 @click.option("--time-limit", type=click.IntRange(0), help="Minutes.")
 @click.option("--engine", type=click.Choice(["local", "slurm"]), help="Where it runs.")
-@click.option("--replicas", default=1, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option(
+    "--replicas", type=click.IntRange(1), help="How many; without it as many as the recipe says."
+)
 @click.option("--wait", is_flag=True, help="Until it runs; fails when it does.")
 @finds_daemon
 def start(
@@ -93,7 +95,7 @@ def start(
     env: tuple[str, ...],
     root: tuple[str, ...],
     engine: EngineName | None,
-    replicas: int,
+    replicas: int | None,
     wait: bool,
     **resources: str | int | None,
 ) -> None:
@@ -225,6 +227,12 @@ def _pairs(words: Sequence[str]) -> JsonObject:
             raise Failure(f"{word!r} is no NAME=VALUE", Exit.USAGE, "such as -e VLLM_MODEL=gpt2")
         found[name] = value
     return found
+
+
+def _told(recipe: Listed) -> str:
+    """What it is, or what is wrong with it; and what of it is not acted upon."""
+    told = (recipe.error or recipe.description, *recipe.notes)
+    return plain_line("; ".join(filter(None, told)))
 
 
 def _cells(row: ServiceRow) -> tuple[str, ...]:

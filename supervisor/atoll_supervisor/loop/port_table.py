@@ -1,5 +1,6 @@
 """The fleet's port numbers: the core's rules over what was kept and what strangers hold."""
 
+import errno
 from collections.abc import Callable, Mapping
 
 from atoll.adapters.listening import can_bind
@@ -75,12 +76,17 @@ class PortTable:
     def at_launch(self, slug: str, host: str) -> int | None:
         """The port of a process that is launched now; one that binds it itself names its `host`.
 
-        Such a one moves on from an automatic port that a stranger holds.
+        Such a one moves on from an automatic port that a stranger holds, and raises
+        OSError where it has none: the stranger would be asked for its health.
         """
         while (port := self.port_of(slug)) is not None:
-            if not host or self.is_fixed(slug) or can_bind(host, port):
+            if not host or can_bind(host, port):
                 return port
+            if self.is_fixed(slug):
+                raise OSError(errno.EADDRINUSE, f"port {port}, which its recipe names, is in use")
             self.give_up(port)
+        if host:
+            raise OSError(errno.EADDRNOTAVAIL, self.problem_of(slug))
         return None
 
     def _assign(self) -> None:

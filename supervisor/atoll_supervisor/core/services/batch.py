@@ -1,8 +1,9 @@
 """A service as a job: what it asks of the cluster, and the script that becomes the server.
 
-The script finds the node's own address and a free port there, writes them where
-the daemon reads them, and then *is* the server (`exec`), so that SLURM's SIGTERM
-reaches it.
+The script finds the node's own address and a free port there, or takes the one
+that the recipe names, writes them where the daemon reads them, and then *is* the
+server (`exec`), so that SLURM's SIGTERM reaches it. The job's id is put in there,
+too: into the recipe's own words, never into a request's.
 """
 
 import re
@@ -12,10 +13,15 @@ from math import ceil
 
 from atoll_supervisor.core.services.amounts import MIB
 from atoll_supervisor.core.services.job_spec import JobSpec
+from atoll_supervisor.core.services.order import JOB
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.services.slurm_job import SCHEME
 
-HOST_WORD, PORT_WORD = "@ATOLL_HOST@", "@ATOLL_PORT@"
+HOST_WORD, PORT_WORD, JOB_WORD = "@ATOLL_HOST@", "@ATOLL_PORT@", "@ATOLL_JOB@"
+_MOVED = (("host", HOST_WORD, "host"), ("port", PORT_WORD, "port"), (JOB, JOB_WORD, "SLURM_JOB_ID"))
+"""Places that only the job itself knows, the words that stand for them until then, and the
+script's variables that are put in their stead."""
+_ON_NODE = {place: word for place, word, _ in _MOVED}
 ENDPOINT = "endpoint"
 """File in the service's folder: job id, times it was requeued, address, port."""
 FIRST_PORT, PORTS = 20_000, 10_000
@@ -29,13 +35,21 @@ set -u
 address=$(sinfo -h -n "${SLURMD_NODENAME:-}" -o %o 2>/dev/null | head -n 1)
 host=$(getent ahostsv4 "${address:-$(hostname)}" | { read -r first _; echo "$first"; })
 host=${host:-0.0.0.0}
-port=$((@FIRST@ + RANDOM % @COUNT@))
-while (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; do port=$((@FIRST@ + RANDOM % @COUNT@)); done
+is_taken() { (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null; }
+port=@PORT@
+if [ "$port" = 0 ]; then
+  port=$((@FIRST@ + RANDOM % @COUNT@))
+  while is_taken; do port=$((@FIRST@ + RANDOM % @COUNT@)); done
+elif is_taken; then
+  echo "port $port, which its recipe names, is in use on $(hostname) ($host)" >&2
+  exit 1
+fi
 printf '%s %s %s %s\n' "$SLURM_JOB_ID" "${SLURM_RESTART_COUNT:-0}" "$host" "$port" >@FILE@.new
 mv @FILE@.new @FILE@
 words=(@WORDS@)
 words=("${words[@]//@ATOLL_HOST@/$host}")
 words=("${words[@]//@ATOLL_PORT@/$port}")
+words=("${words[@]//@ATOLL_JOB@/$SLURM_JOB_ID}")
 @EXPORTS@
 exec "${words[@]}"
 """
@@ -66,22 +80,26 @@ def spec_of(record: Record, log: str, folder: str, after: str = "") -> JobSpec:
 
 def script_of(record: Record, ours: Mapping[str, str], folder: str) -> str:
     """The batch script. `ours` are the places of the command but for host and port."""
-    places = {**ours, "host": HOST_WORD, "port": PORT_WORD}
-    words = record.order.argv(places)
+    order = record.order
+    words = order.argv({**ours, **_ON_NODE})
     moved = [
-        f'export {name}="${{{name}//{HOST_WORD}/$host}}" && '
-        f'export {name}="${{{name}//{PORT_WORD}/$port}}"'
-        for name, value in record.order.environment.items()
-        if "{host}" in value or "{port}" in value
+        f'export {name}="${{{name}//{word}/${variable}}}"'
+        for name, value in order.environment.items()
+        for place, word, variable in _MOVED
+        if f"{{{place}}}" in value
     ]
-    return script_becoming(words, f"{folder}/{ENDPOINT}", "\n".join(moved))
+    return script_becoming(words, f"{folder}/{ENDPOINT}", "\n".join(moved), order.port)
 
 
-def script_becoming(words: Iterable[str], endpoint: str, exports: str = "") -> str:
-    """A script that tells its address in the file `endpoint` and becomes the server of `words`."""
+def script_becoming(words: Iterable[str], endpoint: str, exports: str = "", port: int = 0) -> str:
+    """A script that tells its address in the file `endpoint` and becomes the server of `words`.
+
+    `port` is the one it has to have, 0 for any that is free.
+    """
     parts = {
         "@FIRST@": str(FIRST_PORT),
         "@COUNT@": str(PORTS),
+        "@PORT@": str(port),
         "@FILE@": shlex.quote(endpoint),
         "@EXPORTS@": exports,
         # Last: what a person wrote is not looked through for more.
@@ -95,7 +113,7 @@ def script_becoming(words: Iterable[str], endpoint: str, exports: str = "") -> s
 
 def environment_of(record: Record, ours: Mapping[str, str]) -> dict[str, str]:
     """The variables that the job is given beside PATH, HOME and SLURM's own."""
-    return record.order.env({**ours, "host": HOST_WORD, "port": PORT_WORD})
+    return record.order.env({**ours, **_ON_NODE})
 
 
 def endpoint_of(text: str, job_id: str, restarts: int) -> tuple[str, int] | None:

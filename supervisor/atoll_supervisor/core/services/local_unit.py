@@ -15,14 +15,26 @@ from atoll_supervisor.core.phases import (
     Unit,
     Waiting,
 )
-from atoll_supervisor.core.services.evidence import Ended, Evidence, Kept, Queued, Up
+from atoll_supervisor.core.services.evidence import (
+    Building,
+    Ended,
+    Evidence,
+    Kept,
+    Queued,
+    Up,
+)
 from atoll_supervisor.core.services.machine import SILENT
 
 HOST = "127.0.0.1"
 
 
-def evidence_of(unit: Unit, port: int | None) -> Evidence:
-    """What the unit's phase says of the service."""
+def evidence_of(unit: Unit, port: int | None, *, builds: bool = False) -> Evidence:
+    """What the unit's phase says of the service; `builds` when its folder says it is at its image.
+
+    Its process has been launched for that, and its server does not answer yet.
+    """
+    if builds and isinstance(unit.phase, Starting):
+        return Building()
     match unit.phase:
         case Waiting(reason=reason) if unit.ended is None:
             return Queued(reason)

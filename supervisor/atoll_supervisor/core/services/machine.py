@@ -37,7 +37,9 @@ def step(record: Record, evidence: Evidence, now: float) -> Step:
         case Queued(reason=reason, state=state):
             return _unplaced(record, reason, state), False
         case Building(state=state):
-            return replace(record, status="building", reason="", state=state), False
+            # Its start limit is for what comes after.
+            built = replace(record, status="building", reason="", starting_since=None)
+            return replace(built, state=state), False
         case Up():
             return _on_up(record, evidence, now)
         case Kept(state=state):

@@ -8,16 +8,21 @@ variable (`LD_PRELOAD`, `PYTHONPATH`) and no option (`-x`) comes in by it
 import re
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from atoll.config.suggest import did_you_mean, shown
 from atoll.errors import ClientError
 from atoll.wire.json import JsonObject, JsonValue
 from atoll_supervisor.core.services.amounts import KEYS, Resources, resources_of
+from atoll_supervisor.core.services.container import (
+    command_of,
+    inside,
+    is_built,
+    variables_of,
+)
+from atoll_supervisor.core.services.overriding import is_setting, with_root
 from atoll_supervisor.core.services.recipe import (
     Amounts,
     EngineName,
@@ -29,7 +34,9 @@ from atoll_supervisor.core.services.recipe import (
 from atoll_supervisor.core.spec import Restart
 
 PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-OURS = frozenset({"python", "host", "port", "data", "name", "key"})
+JOB = "SLURM_JOB_ID"
+"""The place of the job's id, known when it runs; on this machine the service's own id."""
+OURS = frozenset({"python", "host", "port", "data", "name", "key", JOB})
 MAX_VALUE = 4096
 """Characters of one value of a request."""
 _GUARDED = re.compile(
@@ -39,9 +46,6 @@ _GUARDED = re.compile(
 """Variables by which programs, and what they load, are found."""
 _INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _FLOAT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
-_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-
-T = TypeVar("T")
 
 FindModel = Callable[[str], str]
 """The GGUF file of a path or of a pulled model's name; raises ClientError."""
@@ -51,20 +55,22 @@ class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/services`.
 
     `config` holds `environment`, `resources` and the recipe's parameters whose
-    place is the root. `replicas` more than 1 starts a group.
+    place is the root. `replicas` more than 1 starts a group; None leaves their
+    number to the recipe, which is 1 unless it spreads them over GPUs.
     """
 
     recipe_name: str
     config: JsonObject | None = None
     engine: EngineName | None = None
-    replicas: int = 1
+    replicas: int | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an engine is to run, made once and kept with the service.
 
     `values` fill the `{places}` of `command` and of `environment`; `given` are
-    variables of the request, taken as they are.
+    variables of the request, taken as they are. `port` is the one that the recipe
+    names, 0 for any that is free. `builds` tells whether it may build its image first.
     """
 
     command: tuple[str, ...]
@@ -83,6 +89,9 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
     partition: str = ""
     account: str = ""
     qos: str = ""
+    port: int = 0
+    gpu_per_replica: int = 0
+    builds: bool = False
 
     def argv(self, ours: Mapping[str, str]) -> list[str]:
         """The argument vector; `ours` are the places that the engine knows."""
@@ -99,12 +108,15 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
 def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
     """What the request asks for; raises ClientError that names the field and what it may be."""
     sections = _sections(recipe, wish.config or {})
+    recipe = with_root(recipe, sections["root"])
+    resources = _resources(recipe, sections["resources"])
     found: dict[str, str] = {}
     for name, parameter in recipe.parameters.items():
         value = _value_of(name, parameter, sections[parameter.location])
-        if value is not None:
+        if value is not None and not is_setting(name, parameter):
             found[name] = find(value) if parameter.type == "gguf" else value
-    named = {name for word in _words(recipe) for name in PLACE.findall(word)}
+    words = recipe.command or command_of(recipe, resources.gpu)
+    named = {name for word in words for name in PLACE.findall(word)}
     flags = tuple(_flags(recipe, found))
     on_line = named | {name for name, one in recipe.parameters.items() if one.flag}
     over = {
@@ -112,12 +124,13 @@ def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
         for name, value in sections["environment"].items()
         if name not in recipe.parameters and value is not None
     }
+    own = {k: v for k, v in variables_of(recipe).items() if k not in over}
     return Order(
-        command=(*_words(recipe), *flags),
+        command=(*words, *flags),
         values={**found, **{_place(n): found[n] for n in found if recipe.parameters[n].flag}},
-        environment={k: v for k, v in recipe.environment.items() if k not in over},
-        given={**over, **{n: v for n, v in found.items() if n not in on_line}},
-        resources=_resources(recipe, sections["resources"]),
+        environment=inside(recipe, own),
+        given=inside(recipe, {**over, **{n: v for n, v in found.items() if n not in on_line}}),
+        resources=resources,
         health=recipe.health,
         api=recipe.api,
         metrics=recipe.metrics,
@@ -129,38 +142,10 @@ def order_of(recipe: Recipe, wish: Wish, find: FindModel) -> Order:
         partition=recipe.partition,
         account=recipe.account,
         qos=recipe.qos,
+        port=recipe.port,
+        gpu_per_replica=recipe.gpu_per_replica or 0,
+        builds=is_built(recipe),
     )
-
-
-def config_shown(config: JsonObject) -> JsonObject:
-    """The request's config as lists show it, which need no token: without secrets."""
-    return {
-        name: config_shown(value) if isinstance(value, dict) else _masked(name, value)
-        for name, value in config.items()
-    }
-
-
-def recipe_shown(recipe: Recipe) -> Recipe:
-    """The recipe as anybody may see it: without the secrets that its author wrote into it."""
-    shown_as = {
-        name: "***" if _SECRET.search(name) and not PLACE.search(value) else value
-        for name, value in recipe.environment.items()
-    }
-    parameters = {
-        name: replace(one, default=_masked(name, one.default)) if one.default else one
-        for name, one in recipe.parameters.items()
-    }
-    return replace(recipe, environment=shown_as, parameters=parameters)
-
-
-def _masked(name: str, value: T) -> T | str:
-    return "***" if _SECRET.search(name) else value
-
-
-def _words(recipe: Recipe) -> tuple[str, ...]:
-    if recipe.command:
-        return recipe.command
-    return ("apptainer", "run", *(("--nv",) if recipe.resources.gpu else ()), recipe.image)
 
 
 def _flags(recipe: Recipe, found: Mapping[str, str]) -> Iterator[str]:
@@ -249,7 +234,11 @@ def _table(config: JsonObject, name: str) -> JsonObject:
 
 
 def _resources(recipe: Recipe, table: JsonObject) -> Resources:
-    own = {n for n, one in recipe.parameters.items() if one.location == "resources"}
+    own = {
+        n
+        for n, one in recipe.parameters.items()
+        if one.location == "resources" and not is_setting(n, one)
+    }
     asked = {key: value for key, value in table.items() if key not in own}
     try:
         wish = msgspec.convert(asked, Amounts)

@@ -16,6 +16,7 @@ EngineName = Literal["local", "slurm"]
 Location = Literal["root", "resources", "environment"]
 ParameterType = Literal["string", "integer", "float", "boolean", "gguf"]
 Value = str | int | float | bool
+PortNumber = Annotated[int, Meta(ge=1, le=65_535)]
 
 
 class Parameter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,8 +72,10 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     until it answers. On this machine a server that ends is started again as
     `restart` says, `max_restarts` times within `restart_window` seconds; then the
     service has failed. `limits` are the most that a request may ask for. The fields
-    from `image` on are the source system's; without a `command`, the image is run
-    with Apptainer.
+    from `image` on are the source system's: without a `command`, the image is run
+    with Apptainer, and built from `container_def` first if it is not there; `port`
+    tells what `ports` and `base_port` mean, `replicas.orders_of` what
+    `gpu_per_replica` does. `nproc_per_node` and `master_port` are only read.
     """
 
     name: str
@@ -100,8 +103,15 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     qos: str = ""
     image: str = ""
     container_def: str = ""
-    ports: tuple[int, ...] = ()
-    gpu_per_replica: int | None = None
-    base_port: int | None = None
+    ports: tuple[PortNumber, ...] = ()
+    gpu_per_replica: Annotated[int, Meta(ge=1)] | None = None
+    base_port: PortNumber | None = None
     nproc_per_node: int | None = None
     master_port: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it names: of replicas the first one's; 0 for any that is free."""
+        first = self.ports[0] if self.ports else 0
+        of_replicas = self.base_port or 0
+        return (of_replicas or first) if self.gpu_per_replica else (first or of_replicas)

@@ -6,8 +6,9 @@ from typing import Literal
 from msgspec import Struct
 
 from atoll.wire.json import JsonObject
-from atoll_supervisor.core.services.order import Order, config_shown
+from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.services.recipe import EngineName
+from atoll_supervisor.core.services.showing import config_shown
 
 Status = Literal["pending", "building", "starting", "running", "completed", "failed", "cancelled"]
 FINAL: frozenset[Status] = frozenset({"completed", "failed", "cancelled"})

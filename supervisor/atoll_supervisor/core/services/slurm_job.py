@@ -91,9 +91,13 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """What was found out beside the queue: the job's last output, its endpoint, its answer."""
+    """What was found out beside the queue: the job's last output, its endpoint, its answer.
+
+    `builds` tells whether it is at its image, as its own folder says.
+    """
 
     output: str = ""
+    builds: bool = False
     host: str = ""
     port: int | None = None
     answers: bool = False
@@ -188,7 +192,8 @@ def evidence_of(job: Job, seen: Seen) -> Evidence:
 
 
 def _running(job: Job, seen: Seen) -> Evidence:
-    if BUILDING in seen.output and not any(word in seen.output for word in BUILT):
+    told = BUILDING in seen.output and not any(word in seen.output for word in BUILT)
+    if seen.builds or told:
         return Building(job.state)
     return Up(
         answers=seen.answers,

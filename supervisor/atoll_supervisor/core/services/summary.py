@@ -8,7 +8,10 @@ from atoll_supervisor.core.services.record import ServiceRow
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """One recipe in the list; `error` says why it cannot be used."""
+    """One recipe in the list; `error` says why it cannot be used.
+
+    `notes` are what it says that is not acted upon: keys of the source system's YAML.
+    """
 
     path: str
     name: str
@@ -17,6 +20,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     version: str = ""
     api: str = ""
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Ending(Struct, frozen=True, kw_only=True):

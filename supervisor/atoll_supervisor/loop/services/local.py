@@ -9,13 +9,16 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from atoll.adapters.listening import can_bind, port_holder
 from atoll.adapters.private import private_directory
 from atoll.config.places import Places
+from atoll.errors import ClientError
 from atoll_supervisor.core import events as ev
 from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.capacity import Machine, warnings_of
+from atoll_supervisor.core.services.container import BUILD_LIMIT, MARK
 from atoll_supervisor.core.services.local_unit import HOST, evidence_of
-from atoll_supervisor.core.services.order import Order
+from atoll_supervisor.core.services.order import JOB, Order
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.spec import Card, Policy, UnitSpec
 from atoll_supervisor.loop.fleet_loop import FleetLoop
@@ -28,6 +31,8 @@ PREFIX = "service."
 """Of a service's unit: a slug with a dot can never be an agent's."""
 SLACK = 30.0
 """Seconds beyond its start limit after which the unit itself gives up a start."""
+LOOK = 0.5
+"""Seconds between two looks at images that may be being built."""
 END_SLACK = 5.0
 """Seconds beyond its stop limit in which a service that is ended has to be gone."""
 
@@ -56,13 +61,27 @@ class LocalEngine:
         return warnings_of(asked, await asyncio.to_thread(self._machine))
 
     async def submit(self, record: Record) -> Record:
-        """Have the fleet start it."""
+        """Have the fleet start it; raises ClientError when the port its recipe names is taken."""
         blueprint = await asyncio.to_thread(self._blueprint, record)
         slug = blueprint.spec.slug
+        if record.order.port:
+            await self._claim(slug, record.order.port)
         self._fleet.services[slug] = blueprint
         self._fleet.hands.learn({slug: blueprint})
         self._fleet.post([(slug, ev.SpecAccepted(blueprint.spec))])
         return replace(record, host=HOST, port=self._fleet.hands.ports.port_of(slug))
+
+    async def _claim(self, slug: str, port: int) -> None:
+        """Have a port for it: neither another unit's nor a stranger's."""
+        ports = self._fleet.hands.ports
+        ports.wish({slug: port})
+        problem = ports.problem_of(slug)
+        if not problem and not can_bind(HOST, port):
+            holder = await asyncio.to_thread(port_holder, port)
+            problem = f"port {port} is in use" + (f" by {holder}" if holder else "")
+        if problem:
+            ports.forget(slug)
+            raise ClientError(f"the recipe names its port, and {problem}")
 
     async def replace(self, record: Record, anew: Record) -> Record:
         """Have the fleet stop the one and then start the other: both want one data folder."""
@@ -112,16 +131,21 @@ class LocalEngine:
         return (("OUTPUT", self._fleet.hands.log_of(unit_of(record.id))),)
 
     async def run(self) -> None:
-        """The fleet does the watching."""
+        """Look for those whose image is being built; for the rest the fleet does the watching."""
+        while True:
+            known = self._fleet.services.items()
+            self._changed([slug for slug, one in known if one.order and one.order.builds])
+            await asyncio.sleep(LOOK)
 
     def _changed(self, slugs: Collection[str]) -> None:
         for slug in slugs:
-            unit = self._fleet.unit(slug)
+            unit, blueprint = self._fleet.unit(slug), self._fleet.services.get(slug)
             if unit is None and (gone := self._gone.pop(slug, None)):
                 gone.set()
-            if unit is not None and slug in self._fleet.services and slug.startswith(PREFIX):
+            if unit is not None and blueprint is not None and slug.startswith(PREFIX):
                 port = self._fleet.hands.ports.port_of(slug)
-                self._saw(slug.removeprefix(PREFIX), evidence_of(unit, port))
+                seen = evidence_of(unit, port, builds=_builds(blueprint))
+                self._saw(slug.removeprefix(PREFIX), seen)
 
     def _data(self, record: Record) -> Path:
         return self._folder / record.id
@@ -135,6 +159,7 @@ class LocalEngine:
             checksum=hashlib.sha256(msgspec.json.encode(order)).hexdigest(),
             kind="service",
             policy=_policy(order),
+            fixed_port=order.port,
             card=Card(description=f"service of the recipe {record.recipe_name}"),
         )
         ours = {
@@ -143,6 +168,7 @@ class LocalEngine:
             "data": str(data),
             "name": record.name,
             "key": record.key,
+            JOB: record.id,
         }
         return Blueprint(
             spec=spec,
@@ -159,10 +185,15 @@ def unit_of(service: str) -> str:
     return f"{PREFIX}{service}"
 
 
+def _builds(blueprint: Blueprint) -> bool:
+    """Whether its image is being built now."""
+    return bool(blueprint.order and blueprint.order.builds and (blueprint.cwd / MARK).exists())
+
+
 def _policy(order: Order) -> Policy:
     """Two servers of one service would need its memory twice, and its port."""
     return Policy(
-        start_timeout=order.start_limit + SLACK,
+        start_timeout=order.start_limit + SLACK + (BUILD_LIMIT if order.builds else 0),
         stop_timeout=order.stop_timeout,
         restart=order.restart,
         max_restarts=order.max_restarts,

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from atoll.errors import AtollError, ClientError, NotFound
 from atoll_supervisor.core.services.evidence import Evidence, Tick
 from atoll_supervisor.core.services.machine import cancelled, step
-from atoll_supervisor.core.services.order import Wish, order_of
+from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import EngineName, Recipe
 from atoll_supervisor.core.services.record import (
@@ -26,6 +26,7 @@ from atoll_supervisor.core.services.record import (
     group_of,
     row_of,
 )
+from atoll_supervisor.core.services.replicas import orders_of
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 from atoll_supervisor.loop.services.around import STILL_ENDS, Around, StillEnds
 from atoll_supervisor.loop.services.asking import Asking
@@ -154,14 +155,12 @@ class ServiceLoop:
     async def create(self, wish: Wish) -> Service:
         """Start what is wished for."""
         recipe = await self.recipe(wish.recipe_name)
-        if not 1 <= wish.replicas <= recipe.max_replicas:
-            raise ClientError(f"replicas: expected 1 to {recipe.max_replicas}")
-        order = await asyncio.to_thread(order_of, recipe, wish, self._around.find)
+        orders = await asyncio.to_thread(orders_of, recipe, wish, self._around.find)
         engine = wish.engine or recipe.engine or self._around.usual_engine
-        warned = await self._engines[engine].admit(order.resources)
-        await self._make_room(wish.replicas)
-        group, now = new_group() if wish.replicas > 1 else None, self._around.epoch()
-        records = [made(wish, recipe, order, engine, group, now) for _ in range(wish.replicas)]
+        warned = await self._engines[engine].admit(orders[0].resources)
+        await self._make_room(len(orders))
+        group, now = new_group() if len(orders) > 1 else None, self._around.epoch()
+        records = [made(wish, recipe, order, engine, group, now) for order in orders]
         records = [replace(one, warnings=warned) for one in records]
         await self._records.keep(*records)
         self._records.know(*records)

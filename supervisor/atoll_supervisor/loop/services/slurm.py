@@ -16,6 +16,7 @@ from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
 )
+from atoll_supervisor.core.services.container import MARK
 from atoll_supervisor.core.services.evidence import Ended, Kept, Up
 from atoll_supervisor.core.services.record import Job as JobKey
 from atoll_supervisor.core.services.record import Record
@@ -220,9 +221,11 @@ class SlurmEngine:
         output = await asyncio.to_thread(last_of, self._queueing.log(record))
         if not job.is_running:
             return Seen(output=output)
-        path = self._queueing.folder(record) / ENDPOINT
-        text = (await asyncio.to_thread(last_of, path)).strip()
+        folder = self._queueing.folder(record)
+        text = (await asyncio.to_thread(last_of, folder / ENDPOINT)).strip()
         place = endpoint_of(text, job.job_id, job.restarts)
+        if place is not None and await asyncio.to_thread((folder / MARK).exists):
+            return Seen(output=output, builds=True)
         if place is None:
             return Seen(output=output)
         found = await self._prober(record, (job.job_id, job.restarts), place).probe()

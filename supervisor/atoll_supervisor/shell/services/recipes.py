@@ -10,13 +10,17 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from atoll.config.document import Fault, parse_toml, read_file
 from atoll.config.suggest import did_you_mean, shown
-from atoll.config.validate import Validated, validated
+from atoll.config.validate import SET_IT, Validated, validated
 from atoll.errors import ConfigError, NotFound
-from atoll.wire.json import JsonObject
+from atoll_supervisor.core.services.container import beside
+from atoll_supervisor.core.services.order import JOB
 from atoll_supervisor.core.services.recipe import Recipe
+from atoll_supervisor.core.services.source_system import as_ours, completed, notes_of
 from atoll_supervisor.core.services.summary import Listed
 from atoll_supervisor.shell.discover import trust_problem
 from atoll_supervisor.shell.services.rules import faults_of
@@ -25,9 +29,9 @@ from atoll_supervisor.shell.services.yaml_document import parse_yaml
 SUFFIXES = (".toml", ".yaml", ".yml")
 DEEPEST, MOST = 3, 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/[A-Za-z0-9][A-Za-z0-9_-]{0,62}){0,2}")
-_RUN_TIME = {"SLURM_JOB_ID": "${SLURM_JOB_ID}"}
-"""Variables of a recipe's texts that are the job's own, and left to it."""
-_NOT_OURS = ("deployment_config", "health_check")
+_RUN_TIME = {JOB: f"{{{JOB}}}"}
+"""The one variable of a recipe's texts, as the place that is filled where the service runs."""
+_ONLY_JOB = f"a recipe knows ${{{JOB}}} alone: write $$ for a dollar"
 
 
 class Recipes:
@@ -63,42 +67,34 @@ class Recipes:
 
 def load_recipe(path: Path, file: str) -> Recipe:
     """Read a recipe; raises ConfigError with every mistake and its place."""
+    return _loaded(path, file).recipe
+
+
+class _Loaded(Struct, frozen=True):
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+
+
+def _loaded(path: Path, file: str) -> _Loaded:
     for place in (path.parent, path):
         if problem := trust_problem(place):
             raise ConfigError(problem)
     data = read_file(path, file)
     is_toml = path.suffix == ".toml"
     document = parse_toml(file, data) if is_toml else parse_yaml(file, data)
-    given = document.data if is_toml else _source_systems(document.data)
+    given = document.data if is_toml else as_ours(document.data)
     found = validated(given, Recipe, _RUN_TIME)
-    faults = [*found.faults, *_rules(found)]
+    faults = [*map(_hinted, found.faults), *_rules(found)]
     if faults:
         raise ConfigError(*document.problems(faults))
-    return msgspec.convert(found.data, Recipe)
+    recipe = beside(msgspec.convert(found.data, Recipe), str(path.parent.absolute()))
+    recipe = recipe if is_toml else completed(recipe)
+    return _Loaded(recipe, tuple(notes_of(document.data)))
 
 
-def _source_systems(data: JsonObject) -> JsonObject:
-    """The source system's YAML: numbers for texts, one port for a list, tables we do not act on."""
-    made = {key: value for key, value in data.items() if key not in _NOT_OURS}
-    environment = made.get("environment")
-    if isinstance(environment, dict):
-        made["environment"] = {key: _word(value) for key, value in environment.items()}
-    if isinstance(made.get("ports"), int):
-        made["ports"] = [made["ports"]]
-    if isinstance(made.get("version"), int | float):
-        made["version"] = str(made["version"])
-    check = data.get("health_check")
-    if isinstance(check, dict) and isinstance(check.get("endpoint"), str):
-        health: JsonObject = {"path": check["endpoint"]}
-        made["health"] = {**health, **{k: v for k, v in check.items() if k in _HEALTH_KEYS}}
-    return made
-
-
-_HEALTH_KEYS = ("interval", "timeout", "retries")
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _hinted(fault: Fault) -> Fault:
+    """The daemon's variables are none of a recipe's: setting one would not help."""
+    return replace(fault, hint=_ONLY_JOB) if fault.hint == SET_IT else fault
 
 
 def _rules(found: Validated) -> Iterator[Fault]:
@@ -109,11 +105,12 @@ def _rules(found: Validated) -> Iterator[Fault]:
 def _listed(path: Path, name: str) -> Listed:
     category = name.rpartition("/")[0]
     try:
-        recipe = load_recipe(path, path.name)
+        loaded = _loaded(path, path.name)
     except (ConfigError, OSError) as error:
         first = error.problems[0] if isinstance(error, ConfigError) else None
         told = f"{first.where}: {first.message}" if first else str(error)
         return Listed(path=name, name=path.stem, category=category, error=told)
+    recipe = loaded.recipe
     return Listed(
         path=name,
         name=recipe.name,
@@ -121,6 +118,7 @@ def _listed(path: Path, name: str) -> Listed:
         description=recipe.description,
         version=recipe.version,
         api=recipe.api,
+        notes=loaded.notes,
     )
 
 

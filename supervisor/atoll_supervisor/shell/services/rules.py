@@ -7,7 +7,8 @@ from atoll.config.document import Fault
 from atoll.config.suggest import did_you_mean, shown
 from atoll.errors import ClientError
 from atoll_supervisor.core.services.amounts import resources_of
-from atoll_supervisor.core.services.order import OURS, PLACE, checked, is_guarded, written
+from atoll_supervisor.core.services.container import is_built, is_remote
+from atoll_supervisor.core.services.order import JOB, OURS, PLACE, checked, is_guarded, written
 from atoll_supervisor.core.services.recipe import Amounts, Parameter, ParameterType, Recipe, Value
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -37,8 +38,11 @@ def faults_of(recipe: Recipe) -> Iterator[Fault]:
 
 
 def _command_faults(recipe: Recipe) -> Iterator[Fault]:
-    if not recipe.command and not recipe.image:
+    if not (recipe.command or recipe.image or recipe.container_def):
         yield Fault(path=("command",), message="needs a `command`, or an `image` for Apptainer")
+    if is_built(recipe) and is_remote(recipe.image):
+        message = "is built nowhere: `image` is one of a registry"
+        yield Fault(path=("container_def",), message=message)
     places = OURS | set(recipe.parameters)
     for number, word in enumerate(recipe.command):
         for name in PLACE.findall(word):
@@ -70,6 +74,9 @@ def _parameter_faults(recipe: Recipe, name: str, parameter: Parameter) -> Iterat
         elif is_guarded(name):
             message = "must not come from a request: it decides what is run"
             yield Fault(path=path, message=message, at_key=True)
+    if isinstance(parameter.default, str) and f"{{{JOB}}}" in parameter.default:
+        message = f"is taken as it is: ${{{JOB}}} may stand in `command` and `environment`"
+        yield Fault(path=(*path, "default"), message=message)
     if parameter.default is not None and (wrong := _wrong(parameter, parameter.default)):
         yield Fault(path=(*path, "default"), message=wrong)
 
