@@ -143,6 +143,17 @@ async def test_an_agent_that_does_not_come_up_is_exit_1_with_its_reason(
     assert "atoll logs ghidraagent" in said.err
 
 
+async def test_a_restart_that_left_the_old_process_serving_is_exit_1_with_its_reason(
+    api: Daemon, tmp_path: Path
+) -> None:
+    api.fleet.kept.add("ghidraagent")
+    said = await run(api, tmp_path, "restart", "ghidraagent")
+    assert said.code == 1
+    assert "error: GhidraAgent is not restarted: the new process did not start" in said.err
+    told = await run(api, tmp_path, "restart", "ghidraagent", "--json")
+    assert (told.code, json.loads(told.out)["agents"][0]["generation"]) == (1, 1)
+
+
 async def test_some_done_and_some_not_is_exit_8(api: Daemon, tmp_path: Path) -> None:
     said = await run(api, tmp_path, "start", "ghidraagent", "nobody")
     assert said.code == 8
