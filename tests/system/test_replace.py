@@ -94,7 +94,7 @@ async def test_a_broken_replacement_leaves_the_old_process_serving(daemon: Daemo
 
 
 async def test_a_restart_that_started_nothing_new_says_so(daemon: Daemon) -> None:
-    """Until what keeps the new process from starting is mended; the old one serves all the while."""
+    """Until what keeps it from starting is mended; the old one serves all the while."""
     manifest = add_agent(daemon.agents, "Tools", '[tools]\npython = "tools.py"\n')
     (manifest.parent / "tools.py").write_text("")
     with running(daemon):
