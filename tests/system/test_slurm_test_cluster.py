@@ -1,6 +1,7 @@
 """scripts/slurm-test-cluster: what died of a cluster is started again, and nothing outlives it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -70,9 +71,9 @@ def _processes(made: Cluster) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for one in psutil.process_iter():
         try:
-            with open(f"/proc/{one.pid}/environ", "rb") as environ:
-                if mark in environ.read() and one.status() != psutil.STATUS_ZOMBIE:
-                    found.append(one)
+            environ = Path(f"/proc/{one.pid}/environ").read_bytes()
+            if mark in environ and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
         except (OSError, psutil.Error):
             continue
     return found
