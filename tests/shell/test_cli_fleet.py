@@ -107,6 +107,15 @@ async def test_an_unknown_name_is_exit_4_with_the_nearest(
     assert "did you mean `ghidraagent`?" in said.err
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "ghidraagent/logs", "../agents"])
+async def test_a_name_that_would_lead_to_another_route_is_nobodys(
+    api: Daemon, tmp_path: Path, name: str
+) -> None:
+    said = await run(api, tmp_path, "show", name)
+    assert (said.code, said.out) == (4, "")
+    assert f"there is no agent {name!r}" in said.err
+
+
 @pytest.mark.parametrize("command", ["start", "stop", "restart"])
 async def test_an_action_reaches_the_agents_that_are_named(
     api: Daemon, tmp_path: Path, command: str

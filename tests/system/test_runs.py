@@ -325,7 +325,7 @@ def test_the_command_line_starts_a_run_and_sees_it_through(tmp_path: Path) -> No
         missing = daemon.run("runs", "start", "nobody")
         assert (missing.returncode, missing.stdout) == (4, "")
         assert "Agent 'nobody' not found" in missing.stderr
-        for words in (("show", ""), ("cancel", "../agents")):
+        for words in (("show", ""), ("cancel", "../agents"), ("show", "batch")):
             wrong = daemon.run("runs", *words)
             assert (wrong.returncode, wrong.stdout) == (2, "")
             assert "is no run's id" in wrong.stderr
