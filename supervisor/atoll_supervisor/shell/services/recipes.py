@@ -10,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from atoll.config.document import Fault, parse_toml, read_file
 from atoll.config.suggest import did_you_mean, shown
 from atoll.config.validate import Validated, validated
-from atoll.errors import ConfigError, NotFound
+from atoll.errors import ConfigError, NotFound, Problem
 from atoll.wire.json import JsonObject
 from atoll_supervisor.core.services.recipe import Recipe
 from atoll_supervisor.core.services.summary import Listed
@@ -62,7 +63,30 @@ class Recipes:
 
 
 def load_recipe(path: Path, file: str) -> Recipe:
-    """Read a recipe; raises ConfigError with every mistake and its place."""
+    """Read a recipe; raises ConfigError with every mistake and its place.
+
+    Anybody may read what is wrong, so that no place is told from the root of this machine on.
+    """
+    root = str(path).removesuffix(f"/{file}")
+    try:
+        return _loaded(path, file)
+    except ConfigError as error:
+        raise ConfigError(*(_within(root, problem) for problem in error.problems)) from None
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise ConfigError(Problem(file=file, message=message)) from None
+
+
+def _within(root: str, problem: Problem) -> Problem:
+    """The same, its paths told from the folder of recipes on."""
+    file, hint = (
+        text.replace(f"{root}/", "").replace(root, Path(root).name)
+        for text in (problem.file, problem.hint)
+    )
+    return replace(problem, file=file, hint=hint)
+
+
+def _loaded(path: Path, file: str) -> Recipe:
     for place in (path.parent, path):
         if problem := trust_problem(place):
             raise ConfigError(problem)
@@ -110,9 +134,9 @@ def _listed(path: Path, name: str) -> Listed:
     category = name.rpartition("/")[0]
     try:
         recipe = load_recipe(path, path.name)
-    except (ConfigError, OSError) as error:
-        first = error.problems[0] if isinstance(error, ConfigError) else None
-        told = f"{first.where}: {first.message}" if first else str(error)
+    except ConfigError as error:
+        first = error.problems[0]
+        told = f"{first.where}: {first.message}"
         return Listed(path=name, name=path.stem, category=category, error=told)
     return Listed(
         path=name,
