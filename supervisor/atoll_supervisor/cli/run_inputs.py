@@ -10,6 +10,7 @@ from typing import IO
 import click
 import msgspec
 
+from atoll.wire.halves import whole
 from atoll.wire.json import JsonObject, JsonValue
 
 USUAL = "query"
@@ -56,14 +57,14 @@ def _as_text(word: str) -> str:
 
 def _read(document: IO[bytes]) -> JsonObject:
     try:
-        return msgspec.json.decode(document.read(), type=JsonObject)
+        return msgspec.json.decode(whole(document.read()), type=JsonObject)
     except _UNREADABLE as error:
         raise click.UsageError(f"--file {document.name}: it is no JSON object: {error}") from None
 
 
 def _json(name: str, text: str) -> JsonValue:
     try:
-        value: JsonValue = msgspec.json.decode(text)
+        value: JsonValue = msgspec.json.decode(whole(text.encode()))
     except _UNREADABLE as error:
         hint = f"text is given as {name}={text}"
         raise click.UsageError(f"{name}:={text} is no JSON: {error}; {hint}") from None
