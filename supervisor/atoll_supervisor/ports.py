@@ -175,6 +175,10 @@ class Services(Protocol):
         """One recipe; raises NotFound in the source page's words."""
         ...
 
+    def is_over(self, name: str) -> bool:
+        """Whether nothing of it runs or writes any more, or nobody knows it."""
+        ...
+
     def rows(self, api: str = "") -> tuple[ServiceRow, ...]:
         """Every service, oldest first; only those that speak `api`, if one is named."""
         ...
@@ -225,6 +229,13 @@ class ServiceEngine(Protocol):
 
     async def submit(self, record: Record) -> Record:
         """Begin to run it; raises ClientError when it never can. The record, and what is known."""
+        ...
+
+    async def replace(self, record: Record, anew: Record) -> Record:
+        """Run `anew` instead of `record`, never beside it; `anew`, and what is known.
+
+        An error says why `record` goes on as it is; of StillEnds alone that is not true.
+        """
         ...
 
     def adopt(self, record: Record) -> Record:

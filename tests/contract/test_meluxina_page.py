@@ -258,6 +258,17 @@ def test_logs_can_be_cut_and_followed(meluxina: ServiceDaemon, service: str) -> 
         assert any("/v1/chat/completions" in line for line in lines.iter_lines())
 
 
+@pytest.mark.parametrize("purge", ["false", "true"])
+def test_a_log_that_is_followed_ends_with_its_service(meluxina: ServiceDaemon, purge: str) -> None:
+    made = meluxina.create()
+    url = f"{meluxina.url}/api/v1/services/{made['id']}"
+    with httpx.stream("GET", f"{url}/logs?follow=true", timeout=20, verify=PLAIN) as followed:
+        lines = followed.iter_lines()
+        next(line for line in lines if "startup complete" in line)
+        httpx.delete(f"{url}?purge={purge}", timeout=20, verify=PLAIN).raise_for_status()
+        assert len(list(lines)) < 1000, "it has an end"
+
+
 def test_nothing_of_the_daemons_environment_reaches_a_service(
     meluxina: ServiceDaemon, service: str
 ) -> None:

@@ -142,6 +142,8 @@ def test_one_that_is_started_again_remembers_its_end_and_nothing_else() -> None:
     assert (one.status, one.last_end) == ("running", "failed: exit code 1")
     stopped = begun_again(cancelled(record("running"), 5), "new")
     assert stopped.last_end == "cancelled: stopped by a user"
+    served = begun_again(replace(record("starting"), reason="exit code 1: boom"), "new")
+    assert served.last_end == "started again by a user while starting: exit code 1: boom"
 
 
 def test_nobody_is_sent_to_the_address_of_one_that_is_over() -> None:

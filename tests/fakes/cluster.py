@@ -17,6 +17,7 @@ class FakeCluster:
     def __init__(self) -> None:
         self.queue: list[Job] = []
         self.ended: list[str] = []
+        self.specs: list[JobSpec] = []
         self.fault: Exception | None = None
         self.refusal: Exception | None = None
         self.stubborn: dict[str, Exception] = {}
@@ -34,6 +35,7 @@ class FakeCluster:
         await self.gate.wait()
         if self.refusal or self.fault:
             raise self.refusal or self.fault or AssertionError
+        self.specs.append(spec)
         return self.put(spec.comment, spec.name, "PENDING").job_id
 
     async def jobs(self) -> tuple[Job, ...]:

@@ -12,7 +12,7 @@ from atoll_supervisor.core.services.evidence import Ended, Up
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.record import Job, Record, ServiceGroup, ServiceRow
 from atoll_supervisor.loop.services import service_loop
-from atoll_supervisor.loop.services.around import Around, StillEnds
+from atoll_supervisor.loop.services.around import STILL_ENDS, Around, StillEnds
 from atoll_supervisor.loop.services.assembly import SHIPPED
 from atoll_supervisor.loop.services.service_loop import ServiceLoop
 from atoll_supervisor.shell.database import NotKept
@@ -32,9 +32,11 @@ class FakeEngine:
     def __init__(self) -> None:
         self.submitted: list[str] = []
         self.ended: list[str] = []
+        self.jobs: set[str] = set()
         self.adopted: list[str] = []
         self.forgotten: list[str] = []
         self.refuse = 1000
+        self.ends_first = False
         self.gate = asyncio.Event()
         self.gate.set()
         self.left = asyncio.Event()
@@ -46,8 +48,20 @@ class FakeEngine:
         if len(self.submitted) >= self.refuse:
             raise ClientError("the cluster refused the job")
         self.submitted.append(record.id)
+        job = Job(job_id=str(len(self.submitted)))
         await self.gate.wait()
-        return replace(record, job=Job(job_id=str(len(self.submitted))))
+        self.jobs.add(job.job_id)
+        return replace(record, job=job)
+
+    async def replace(self, record: Record, anew: Record) -> Record:
+        if self.ends_first:
+            await self.cancel(record)
+            if not await self.gone(record):
+                raise StillEnds(f"{record.name}: {STILL_ENDS}")
+            return await self.submit(anew)
+        placed = await self.submit(anew)
+        await self.cancel(record)
+        return placed
 
     def adopt(self, record: Record) -> Record:
         self.adopted.append(record.id)
@@ -56,6 +70,7 @@ class FakeEngine:
     async def cancel(self, record: Record) -> None:
         if record.job.job_id:
             self.ended.append(record.id)
+            self.jobs.discard(record.job.job_id)
 
     async def gone(self, record: Record) -> bool:
         return await asyncio.wait_for(self.left.wait(), 20)
@@ -73,6 +88,10 @@ class FakeEngine:
 
     async def run(self) -> None:
         await asyncio.Event().wait()
+
+
+async def down(_: Record) -> None:
+    raise SlurmDown("the cluster does not answer")
 
 
 class OwnDisk(ServiceLoop):
@@ -242,18 +261,25 @@ async def test_a_failed_service_is_started_again_as_what_it_was(
 async def test_what_runs_is_ended_before_it_is_started_again(
     services: OwnDisk, engine: FakeEngine
 ) -> None:
+    """Where only one may have its data, as on this machine."""
     group = await services.create(replace(VLLM, replicas=2))
+    engine.ends_first = True
     engine.left.clear()
     restarting = asyncio.create_task(services.restart(group.id))
     while len(engine.ended) < 2:
         await asyncio.sleep(0.001)
     assert len(engine.submitted) == 2
+    assert [row.reason for row in services.rows()] == ["it is being started again"] * 2
+    services.saw(engine.ended[1], Ended("completed"))
+    assert services.rows()[1].status == "pending", "its end is no news"
+    with pytest.raises(StillEnds, match="already"):
+        await services.restart(group.id)
     purging = asyncio.create_task(services.cancel(engine.ended[0], purge=True))
-    twice = asyncio.create_task(services.restart(group.id))
     await asyncio.sleep(0.01)
     engine.left.set()
-    await asyncio.gather(restarting, purging, twice)
-    assert len(engine.submitted) in (3, 4), "never twice for one that was started again"
+    await asyncio.gather(restarting, purging)
+    assert [row.id for row in services.rows()] == [engine.ended[1]]
+    assert {services.rows()[0].job_id} == engine.jobs, "nobody's is left"
 
 
 async def test_an_end_that_has_not_reached_the_cluster_does_before_a_new_start(
@@ -262,19 +288,71 @@ async def test_an_end_that_has_not_reached_the_cluster_does_before_a_new_start(
     """Else the job of before would go on, under a mark that nobody looks for any more."""
     row = await services.create(VLLM)
     reached = engine.cancel
-
-    async def down(_: Record) -> None:
-        raise SlurmDown("the cluster does not answer")
-
     monkeypatch.setattr(engine, "cancel", down)
-    for _ in range(2):
-        with pytest.raises(SlurmDown):
-            await services.restart(row.id)
-    assert (engine.submitted, engine.ended) == ([row.id], [])
+    with pytest.raises(SlurmDown):
+        await services.cancel(row.id, purge=False)
     assert services.rows()[0].status == "cancelled"
+    with pytest.raises(SlurmDown):
+        await services.restart(row.id)
+    assert (engine.submitted, engine.ended) == ([row.id], [])
     monkeypatch.setattr(engine, "cancel", reached)
     await services.restart(row.id)
     assert (engine.submitted, engine.ended) == ([row.id, row.id], [row.id])
+
+
+async def test_one_that_cannot_be_started_again_goes_on(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a refusal nor a cluster that is down costs what runs; what is left over is known."""
+    row = await services.create(VLLM)
+    services.saw(row.id, Up(answers=True, host="n1", port=8001))
+    before = services.rows()[0]
+    engine.refuse = 1
+    with pytest.raises(ClientError, match="refused"):
+        await services.restart(row.id)
+    assert (services.rows()[0], engine.ended) == (before, [])
+    engine.refuse = 1000
+    monkeypatch.setattr(engine, "cancel", down)
+    with pytest.raises(SlurmDown):
+        await services.restart(row.id)
+    assert services.rows()[0] == before
+    (record,) = services.all()
+    assert len(record.others) == 2
+    assert record.uuid not in record.others
+
+
+async def test_what_is_started_again_serves_until_its_successor_is_taken(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    row = await services.create(VLLM)
+    services.saw(row.id, Up(answers=True, host="n1", port=8001))
+    engine.gate.clear()
+    restarting = asyncio.create_task(services.restart(row.id))
+    while len(engine.submitted) < 2:
+        await asyncio.sleep(0.001)
+    shown = services.rows()[0]
+    assert (shown.status, shown.reason) == ("running", "it is being started again")
+    assert (shown.url, engine.ended) == ("http://n1:8001", [])
+    engine.gate.set()
+    await restarting
+    shown = services.rows()[0]
+    assert (shown.status, shown.url, shown.job_id) == ("pending", None, "2")
+    assert (shown.last_end, engine.ended) == ("started again by a user while running", [row.id])
+
+
+async def test_one_that_is_ended_while_it_is_started_again_stays_ended(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    row = await services.create(VLLM)
+    engine.gate.clear()
+    restarting = asyncio.create_task(services.restart(row.id))
+    while len(engine.submitted) < 2:
+        await asyncio.sleep(0.001)
+    await services.cancel(row.id, purge=False)
+    engine.gate.set()
+    await restarting
+    assert services.rows()[0].status == "cancelled"
+    assert engine.jobs == set()
 
 
 async def test_what_does_not_end_is_not_started_beside_itself(
@@ -284,29 +362,34 @@ async def test_what_does_not_end_is_not_started_beside_itself(
         return False
 
     row = await services.create(VLLM)
+    engine.ends_first = True
     monkeypatch.setattr(engine, "gone", stays)
-    with pytest.raises(StillEnds, match="on its way out"):
-        await services.restart(row.id)
+    for _ in range(2):
+        with pytest.raises(StillEnds, match="on its way out"):
+            await services.restart(row.id)
+        assert services.rows()[0].status == "cancelled"
     assert engine.submitted == [row.id]
 
 
-async def test_one_that_is_refused_when_it_is_started_again_has_failed_with_the_reason(
+async def test_one_that_is_over_and_refused_when_it_is_started_again_has_failed_with_the_reason(
     services: OwnDisk, engine: FakeEngine
 ) -> None:
     row = await services.create(VLLM)
+    services.saw(row.id, Ended("completed"))
     engine.refuse = 1
     with pytest.raises(ClientError, match="refused"):
         await services.restart(row.id)
     shown = services.rows()[0]
     assert (shown.status, shown.reason) == ("failed", "the cluster refused the job")
-    assert shown.last_end == "cancelled: stopped by a user"
+    assert shown.last_end == "completed"
 
 
 async def test_no_replica_waits_for_a_start_that_nobody_makes(
     services: OwnDisk, engine: FakeEngine
 ) -> None:
-    """A group is started again, and its second replica is refused."""
+    """A group that is over is started again, and its second replica is refused."""
     group = await services.create(replace(VLLM, replicas=3))
+    await services.cancel(group.id, purge=False)
     engine.refuse = 4
     with pytest.raises(ClientError, match="refused"):
         await services.restart(group.id)
@@ -357,8 +440,7 @@ async def test_what_was_started_again_is_not_forgotten_for_what_it_was(
     await asyncio.sleep(0.05)
     engine.left.set()
     await asyncio.gather(restarting, purging, return_exceptions=True)
-    begun_again = len(engine.submitted) == 2
-    assert begun_again == bool(services.rows()), "it runs and is known, or neither"
+    assert len(engine.jobs) == len(services.rows()), "it runs and is known, or neither"
 
 
 async def test_what_cannot_be_forgotten_stays_in_its_place(

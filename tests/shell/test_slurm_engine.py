@@ -221,6 +221,53 @@ async def test_a_request_whose_answer_is_lost_is_not_forgotten(tmp_path: Path) -
             await forget(made)
 
 
+async def test_a_job_takes_the_place_of_another_only_when_it_is_queued(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    old = desk.cluster.put("atoll:u-a", "s-a")
+    made = desk.add(record("a", old.job_id))
+    anew = replace(made, uuid="u-new", job=JobKey())
+    desk.cluster.refusal = ClientError("the partition is closed")
+    with pytest.raises(ClientError, match=r"s-a goes on as it is: the partition is closed"):
+        await desk.engine.replace(made, anew)
+    assert desk.cluster.ended == []
+    desk.cluster.refusal = None
+    placed = await desk.engine.replace(made, anew)
+    assert desk.cluster.specs[-1].after == old.job_id, "it begins when the old one has ended"
+    assert desk.cluster.ended == [old.job_id]
+    assert placed.job_id != old.job_id
+
+
+async def test_a_job_that_should_have_taken_a_place_and_did_not_is_ended(desk: Desk) -> None:
+    old = desk.cluster.put("atoll:u-a", "s-a")
+    made = desk.add(record("a", old.job_id, others=("u-new",)))
+    desk.cluster.stubborn[old.job_id] = SlurmDown("slurmctld does not answer")
+    with pytest.raises(SlurmDown, match="s-a goes on as it is"):
+        await desk.engine.replace(made, replace(made, uuid="u-new", job=JobKey()))
+    await desk.until(lambda: desk.cluster.ended == ["2"])
+    assert desk.records["a"] == made
+
+
+async def test_nothing_of_one_that_is_forgotten_is_left(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    own, other = desk.cluster.put("atoll:u-a", "s-a"), desk.cluster.put("atoll:u-b", "s-a")
+    await desk.engine.forget(desk.add(record("a", own.job_id, others=("u-b", "u-c"))))
+    assert desk.cluster.ended == [own.job_id, other.job_id]
+
+
+async def test_one_whose_end_the_cluster_has_not_heard_of_is_not_gone(desk: Desk) -> None:
+    job = desk.cluster.put("atoll:u-a", "s-a")
+    made = desk.add(record("a", job.job_id, status="cancelled"))
+    desk.cluster.fault = SlurmDown("slurmctld does not answer")
+    with pytest.raises(SlurmDown, match="counts as ended"):
+        await desk.engine.cancel(made)
+    assert desk.engine.still_ends(made)
+    assert not await desk.engine.gone(made)
+    desk.cluster.fault = None
+    await desk.until(lambda: not desk.engine.still_ends(made))
+    assert job.job_id in desk.cluster.ended
+    assert await desk.engine.gone(made)
+
+
 async def test_one_that_is_over_tells_how_far_its_job_is(desk: Desk) -> None:
     job = desk.cluster.put("atoll:u-a", "s-a", "COMPLETING")
     desk.add(record("a", job.job_id, status="cancelled"))

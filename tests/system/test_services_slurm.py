@@ -83,7 +83,7 @@ def test_a_job_that_has_failed_is_submitted_again_as_another_one(
     assert logs.count("Failed to infer device type") == 2, "both jobs' output is there"
 
 
-def test_a_job_that_runs_is_ended_before_another_is_submitted(
+def test_a_job_that_runs_is_ended_before_the_one_in_its_place_begins(
     daemon: SlurmDaemon, slurm: Cluster
 ) -> None:
     made = daemon.job()
@@ -226,6 +226,52 @@ def test_without_slurmctld_nothing_is_lost_and_everything_is_told(
         fragile.begin("slurmctld")
         eventually(lambda: fragile.job(job).get("job_state") == "CANCELLED")
         assert daemon.status(kept["id"]) == "running"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_restart_that_cannot_be_costs_no_service_that_runs(
+    tmp_path: Path, fragile: Cluster, transport: str
+) -> None:
+    """slurmctld is down, then the partition takes no jobs: it goes on; then it is replaced."""
+    with running(SlurmDaemon(tmp_path).at(fragile, transport)) as daemon:
+        made = daemon.job()
+        first = daemon.until(made["id"], "running")
+        restart = f"/api/v1/services/{made['id']}/restart"
+        fragile.end("slurmctld")
+        refused = daemon.ask("POST", restart)
+        assert refused.status_code == 503
+        assert "goes on as it is" in refused.json()["detail"]
+        fragile.begin("slurmctld")
+        fragile.run("scontrol", "update", "partitionname=cpu", "state=inactive")
+        refused = daemon.ask("POST", restart)
+        assert refused.status_code == 400
+        assert "goes on as it is" in refused.json()["detail"]
+        assert daemon.prompt(made["id"]).json()["response"] == "You said: Hello"
+        assert daemon.service(made["id"])["job_id"] == first["job_id"]
+        fragile.run("scontrol", "update", "partitionname=cpu", "state=up")
+        assert daemon.ask("POST", restart).status_code == 200
+        row = daemon.until(made["id"], "running")
+        assert row["job_id"] != first["job_id"]
+        assert row["last_end"] == "started again by a user while running"
+        assert fragile.job(first["job_id"])["job_state"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_end_of_which_the_cluster_has_not_heard_is_told_as_none(
+    tmp_path: Path, fragile: Cluster, transport: str
+) -> None:
+    with running(SlurmDaemon(tmp_path).at(fragile, transport)) as daemon:
+        made = daemon.job()
+        row = daemon.until(made["id"], "running")
+        fragile.end("slurmctld")
+        for _ in range(2):
+            told = daemon.ask("DELETE", f"/api/v1/services/{made['id']}")
+            assert told.status_code == 503, told.text
+            assert "as soon as the cluster answers" in told.json()["detail"]
+        assert "still on its way out" in daemon.service(made["id"])["reason"]
+        fragile.begin("slurmctld")
+        eventually(lambda: fragile.job(row["job_id"])["job_state"] == "CANCELLED")
+        eventually(lambda: daemon.service(made["id"])["reason"] == "stopped by a user")
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -152,7 +153,8 @@ async def stop_service(
 async def restart_service(services: AnyServices, name: ServiceId) -> Service:
     """Start a service again, over or not: its id, its key and its data stay.
 
-    `last_end` tells how it had ended.
+    One on a cluster goes on as it is when the cluster does not take the new job.
+    `last_end` tells what it was before.
     """
     return await services.restart(name)
 
@@ -222,7 +224,10 @@ async def service_logs(
     tail: TailOf = 1000,
     follow: Follow = False,
 ) -> Response[Logs] | Stream:
-    """What a service printed; with `follow=true` a text that goes on with every new line."""
+    """What a service printed; with `follow=true` a text that goes on with every new line.
+
+    It ends when the service is over, and nothing of it runs any more.
+    """
     files = services.logs(name)
     if not follow:
         parts = [await asyncio.to_thread(_section, title, path, tail) for title, path in files]
@@ -230,7 +235,7 @@ async def service_logs(
     if len(files) != 1:
         raise ClientError("a group's logs cannot be followed: follow one of its replicas")
     headers = {"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
-    pieces = log_tail.follow(files[0][1], tail, leaving)
+    pieces = log_tail.follow(files[0][1], tail, leaving, partial(services.is_over, name))
     return Stream(_lines(pieces), media_type="text/plain", headers=headers)
 
 

@@ -7,7 +7,7 @@ MOST bytes for one question, however many files they are spread over; rotation
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from itertools import chain, count, dropwhile
 from pathlib import Path
@@ -32,11 +32,14 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 async def follow(
-    path: Path, lines: int = 0, leaving: asyncio.Event | None = None
+    path: Path,
+    lines: int = 0,
+    leaving: asyncio.Event | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[list[str]]:
     """The last `lines` lines, then every new one, in the pieces they are read in.
 
-    Ends after the newest line once `leaving` is set. Survives rotation,
+    Ends after the newest line once `leaving` is set or nobody writes any more. Survives rotation,
     truncation, and a file that does not exist yet.
     """
     leaving = leaving or asyncio.Event()
@@ -45,7 +48,7 @@ async def follow(
         # The thread opens files of its own: it may outlive this reader.
         yield await asyncio.to_thread(_last, path, lines, reader.place)
         while True:
-            last = leaving.is_set()
+            last = leaving.is_set() or is_over()
             if found := reader.step():
                 yield [_text(line) for line in found]
                 await asyncio.sleep(0)

@@ -41,8 +41,11 @@ exec "${words[@]}"
 """
 
 
-def spec_of(record: Record, log: str, folder: str) -> JobSpec:
-    """What is asked of the cluster for a service; `log` and `folder` are absolute paths."""
+def spec_of(record: Record, log: str, folder: str, after: str = "") -> JobSpec:
+    """What is asked of the cluster for a service; `log` and `folder` are absolute paths.
+
+    It waits for the end of the job `after`.
+    """
     order, resources = record.order, record.order.resources
     return JobSpec(
         name=record.name,
@@ -57,6 +60,7 @@ def spec_of(record: Record, log: str, folder: str) -> JobSpec:
         partition=order.partition,
         account=order.account,
         qos=order.qos,
+        after=after,
     )
 
 

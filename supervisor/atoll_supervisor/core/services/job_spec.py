@@ -11,7 +11,8 @@ class JobSpec(Struct, frozen=True, kw_only=True):
 
     `memory` is MiB on each node in all, never per CPU (MX2); `time_limit` is in
     minutes. `output` is the file for both streams, as it is: `%` means nothing in it.
-    `requeue` tells whether a job that loses its node is queued again.
+    `after` is the number of a job whose end this one waits for. `requeue` tells whether
+    a job that loses its node is queued again.
     """
 
     name: str
@@ -26,7 +27,13 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     partition: str = ""
     account: str = ""
     qos: str = ""
+    after: str = ""
     requeue: bool = True
+
+    @property
+    def dependency(self) -> str:
+        """As sbatch(1) has it; a job that the cluster has forgotten is one that has ended."""
+        return f"afterany:{self.after}" if self.after else ""
 
     @property
     def output_pattern(self) -> str:
@@ -50,6 +57,7 @@ def options_of(spec: JobSpec) -> list[str]:
         "--partition": spec.partition,
         "--account": spec.account,
         "--qos": spec.qos,
+        "--dependency": spec.dependency,
     }
     options = [f"{name}={value}" for name, value in asked.items() if value]
     return options if spec.requeue else [*options, "--no-requeue"]

@@ -58,7 +58,7 @@ def cancelled(record: Record, now: float) -> Record:
 
 
 def begun_again(record: Record, uuid: str) -> Record:
-    """Started anew by a person after an end, which is remembered; nothing of before counts.
+    """Started anew by a person; what it was before is remembered, and counts for nothing.
 
     A new `uuid`, for a job that is over may be listed for a while beside the new one.
     """
@@ -68,9 +68,14 @@ def begun_again(record: Record, uuid: str) -> Record:
         port=None,
         restarts=0,
         ended_at=None,
-        last_end=f"{record.status}: {record.reason}" if record.reason else record.status,
+        last_end=_last_end(record),
         job=Job(),
     )
+
+
+def _last_end(record: Record) -> str:
+    was = f"{record.status}: {record.reason}" if record.reason else record.status
+    return was if record.is_final else f"started again by a user while {was}"
 
 
 def _after_its_end(record: Record, evidence: Evidence) -> Record:

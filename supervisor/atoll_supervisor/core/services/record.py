@@ -40,7 +40,8 @@ class Record(Struct, frozen=True, kw_only=True):
     `uuid` is what a job is known by beside its number. `key` is the API key the
     server was started with. `starting_since` is when it began to be up without
     answering, `up_since` when its process first ran. `last_end` is how it ended
-    before somebody had it started again.
+    before somebody had it started again. `others` are uuids of starts that came to
+    nothing, of which a job may be left.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Record(Struct, frozen=True, kw_only=True):
     ended_at: str | None = None
     last_end: str = ""
     job: Job = Job()
+    others: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:

@@ -80,6 +80,7 @@ def body_of(spec: JobSpec, script: str, environment: Mapping[str, str], version:
         "partition": spec.partition,
         "account": spec.account,
         "qos": spec.qos,
+        "dependency": spec.dependency,
         **(_by_record(spec, version) if by_record else _by_options(spec)),
     }
     variables = [f"{name}={value}" for name, value in environment.items()]

@@ -10,6 +10,8 @@ from atoll_supervisor.core.services.recipe import EngineName
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 
+STILL_ENDS = "its process is still on its way out"
+
 
 class StillEnds(AtollError):
     """What should be started again has not ended yet, for all that it was told to."""

@@ -17,6 +17,7 @@ from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.core.spec import Card, Policy, UnitSpec
 from atoll_supervisor.loop.fleet_loop import FleetLoop
+from atoll_supervisor.loop.services.around import STILL_ENDS, StillEnds
 from atoll_supervisor.ports import SeesServices
 from atoll_supervisor.shell.blueprint import Blueprint
 from atoll_supervisor.shell.services.written import remove_written
@@ -50,6 +51,13 @@ class LocalEngine:
         self._fleet.hands.learn({slug: blueprint})
         self._fleet.post([(slug, ev.SpecAccepted(blueprint.spec))])
         return replace(record, host=HOST, port=self._fleet.hands.ports.port_of(slug))
+
+    async def replace(self, record: Record, anew: Record) -> Record:
+        """Have the fleet stop the one and then start the other: both want one data folder."""
+        await self.cancel(record)
+        if not await self.gone(record):
+            raise StillEnds(f"{record.name}: {STILL_ENDS}; ask again in a moment")
+        return await self.submit(anew)
 
     def adopt(self, record: Record) -> Record:
         """The first look at the agents directory takes it in, with the process if there is one."""

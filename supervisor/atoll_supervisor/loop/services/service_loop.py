@@ -7,14 +7,13 @@ finds each again (seeds-contract.md MX3).
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from atoll.errors import AtollError, ClientError
-from atoll_supervisor.core.services.evidence import Ended, Evidence, Tick
-from atoll_supervisor.core.services.machine import begun_again, cancelled, step
+from atoll.errors import AtollError, ClientError, NotFound
+from atoll_supervisor.core.services.evidence import Evidence, Tick
+from atoll_supervisor.core.services.machine import cancelled, step
 from atoll_supervisor.core.services.order import Wish, order_of
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.recipe import EngineName, Recipe
@@ -28,11 +27,12 @@ from atoll_supervisor.core.services.record import (
     row_of,
 )
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
-from atoll_supervisor.loop.services.around import Around, StillEnds
+from atoll_supervisor.loop.services.around import STILL_ENDS, Around, StillEnds
 from atoll_supervisor.loop.services.asking import Asking
 from atoll_supervisor.loop.services.finding import is_group, logs_of
-from atoll_supervisor.loop.services.making import made, new_group, new_uuid
+from atoll_supervisor.loop.services.making import made, new_group
 from atoll_supervisor.loop.services.records import Records
+from atoll_supervisor.loop.services.starts import Starts
 from atoll_supervisor.ports import ServiceEngine
 from atoll_supervisor.shell.database import NotKept
 
@@ -40,7 +40,6 @@ TICK = 1.0
 """Seconds between two looks at the clock."""
 MOST = 1000
 """Services that are remembered at once; then the oldest that are over are forgotten."""
-STILL_ENDS = "its process is still on its way out"
 
 
 class ServiceLoop:
@@ -50,6 +49,7 @@ class ServiceLoop:
         self._around = around
         self._engines: Mapping[EngineName, ServiceEngine] = {}
         self._records = Records(around.store)
+        self._starts = Starts(around, self._records, self.saw)
         self._asking = Asking()
         self._stops: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -57,6 +57,7 @@ class ServiceLoop:
     def begin(self, engines: Mapping[EngineName, ServiceEngine]) -> None:
         """Take over what earlier daemons began; before anything is served or looked at."""
         self._engines = engines
+        self._starts.begin(engines)
         for record in self._around.store.load():
             self._records.know(record if record.is_final else engines[record.engine].adopt(record))
 
@@ -88,7 +89,7 @@ class ServiceLoop:
         if record is None or self._closed or uuid not in ("", record.uuid):
             return
         after, stop = step(record, evidence, self._around.epoch())
-        if after == record:
+        if after == record or (after.is_final and self._starts.is_replacing(service)):
             return
         self._records.change(after)
         if after.status != record.status:
@@ -140,6 +141,16 @@ class ServiceLoop:
         records = self._shown_of(name)
         return group_of(records) if is_group(name) else row_of(records[0])
 
+    def is_over(self, name: str) -> bool:
+        """Whether nothing of it will ever run or write again, unless it is started anew."""
+        try:
+            records = self._records.of(name)
+        except NotFound:
+            return True
+        return all(
+            one.is_final and not self._engines[one.engine].still_ends(one) for one in records
+        )
+
     async def create(self, wish: Wish) -> Service:
         """Start what is wished for."""
         recipe = await self.recipe(wish.recipe_name)
@@ -167,15 +178,16 @@ class ServiceLoop:
         return Ending(job_id=name if is_group(name) else records[0].job_id, gone=gone)
 
     async def restart(self, name: str) -> Service:
-        """End it if it is not over, and start it again: its id, order, key and data stay."""
+        """Start it again, over or at work: its id, order, key and data stay."""
         records = self._records.of(name)
-        await self._cancel(records)
-        for record in records:
-            if record.is_final:  # its end may not have reached its engine yet
-                await self._engines[record.engine].cancel(record)
-        if not await self._gone(records):
+        over = tuple(one for one in records if one.is_final)
+        for record in over:  # its end may not have reached its engine yet
+            await self._engines[record.engine].cancel(record)
+        if not await self._gone(over):
             raise StillEnds(f"{name}: {STILL_ENDS}; ask again in a moment")
-        await self._begin_again(tuple(one for one in records if self._records.is_as_was(one)))
+        await self._starts.after_end(tuple(filter(self._records.is_as_was, over)))
+        as_were = self._records.as_now(tuple(filter(self._records.is_as_was, records)))
+        await self._starts.in_place_of([one for one in as_were if not one.is_final])
         return self.row(name)
 
     def key(self, name: str) -> str:
@@ -202,9 +214,13 @@ class ServiceLoop:
 
     def _shown(self, record: Record) -> Record:
         """As people see it: one that is over may still have a process."""
-        if not self._engines[record.engine].still_ends(record):
+        if self._starts.is_replacing(record.id):
+            more = "it is being started again"
+        elif self._engines[record.engine].still_ends(record):
+            more = STILL_ENDS
+        else:
             return record
-        return replace(record, reason="; ".join(filter(None, (record.reason, STILL_ENDS))))
+        return replace(record, reason="; ".join(filter(None, (record.reason, more))))
 
     def _shown_of(self, name: str) -> tuple[Record, ...]:
         return tuple(map(self._shown, self._records.of(name)))
@@ -220,10 +236,12 @@ class ServiceLoop:
             await self._records.keep(*(cancelled(record, now) for record in records))
         except NotKept as error:
             refusal = NotKept(f"{error}; it is ended, and that is kept once the disk takes it")
-        alive = [one for one in self._records.as_now(records) if not one.is_final]
+        before = self._records.as_now(records)
+        alive = [one for one in before if not one.is_final]
         for record in alive:
             self._records.change(cancelled(record, now))
-        for record in alive:
+        unfinished = [one for one in before if self._engines[one.engine].still_ends(one)]
+        for record in (*alive, *unfinished):
             await self._engines[record.engine].cancel(record)
         if refusal is not None:
             raise refusal
@@ -231,24 +249,6 @@ class ServiceLoop:
     async def _gone(self, records: tuple[Record, ...]) -> bool:
         """Whether nothing of any of them runs, within the longest of their stop limits."""
         return all(await asyncio.gather(*(self._engines[one.engine].gone(one) for one in records)))
-
-    async def _begin_again(self, records: tuple[Record, ...]) -> None:
-        before = self._records.as_now(records)
-        anew = [begun_again(record, new_uuid()) for record in before]
-        self._records.know(*anew)
-        try:
-            await self._records.keep(*anew)
-        except NotKept:
-            self._records.know(*(one for one in before if self._records.get(one.id)))
-            raise
-        for place, record in enumerate(anew):
-            self._around.note(f"started again; before: {record.last_end}", record.name)
-            try:
-                await self._place(record)
-            except AtollError as error:
-                for other in anew[place:]:  # none is left to wait for a start that nobody makes
-                    self.saw(other.id, Ended("failed", str(error)), other.uuid)
-                raise
 
     async def _make_room(self, wanted: int) -> None:
         """Forget the oldest that are over, when too many are remembered."""
@@ -262,28 +262,11 @@ class ServiceLoop:
     async def _submit(self, records: list[Record]) -> list[Record]:
         """All of them or none: a job that is refused takes the others of its group back."""
         try:
-            return [await self._place(record) for record in records]
+            return [await self._starts.place(record) for record in records]
         except AtollError:
             for record in records:
                 await self._take_back(self._records.get(record.id) or record)
             raise
-
-    async def _place(self, record: Record) -> Record:
-        """Have its engine begin it; what somebody ended meanwhile is ended where it is now."""
-        now = self._records.get(record.id)
-        if now is None or now.uuid != record.uuid or now.is_final:
-            return now or record
-        placed = await self._engines[record.engine].submit(record)
-        now = self._records.get(record.id)
-        if now is None or now.is_final:
-            await self._end(placed)
-        if now is None:
-            return placed
-        host, port = now.host or placed.host, now.port or placed.port
-        known = replace(now, job=placed.job, host=host, port=port)
-        self._records.know(known)
-        await self._records.keep(known)
-        return known
 
     async def _take_back(self, record: Record) -> None:
         """What cannot be ended now stays as cancelled, for its engine to end later."""
@@ -300,10 +283,6 @@ class ServiceLoop:
                 await self._engines[record.engine].forget(now)
 
     def _stop(self, record: Record) -> None:
-        task = asyncio.get_running_loop().create_task(self._end(record))
+        task = asyncio.get_running_loop().create_task(self._starts.end(record))
         self._stops.add(task)
         task.add_done_callback(self._stops.discard)
-
-    async def _end(self, record: Record) -> None:
-        with suppress(AtollError):  # the engine tries again at its next look
-            await self._engines[record.engine].cancel(record)

@@ -6,21 +6,14 @@ does not answer changes nothing but what a running server itself says.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from atoll.adapters.private import private_directory
 from atoll.config.places import Places
-from atoll.errors import AtollError
 from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
-    environment_of,
-    script_of,
-    spec_of,
 )
 from atoll_supervisor.core.services.evidence import Ended, Kept, Up
 from atoll_supervisor.core.services.record import Job as JobKey
@@ -34,19 +27,18 @@ from atoll_supervisor.core.services.slurm_job import (
     evidence_of,
     job_of,
 )
-from atoll_supervisor.keeper.logfile import rotated
+from atoll_supervisor.loop.services.queueing import Marks, Queueing
 from atoll_supervisor.ports import Cluster, SeesServices
-from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.probe import Prober
 from atoll_supervisor.shell.services.written import last_of, remove_written
-from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
+from atoll_supervisor.shell.slurm import SlurmDown
 
 SOON, LATER = 0.5, 2.0
 """Seconds between two looks: while something is on its way, and when everything is steady."""
 
 Note = Callable[[str, str], object]
-Starts = tuple[str, int]
-"""Which start of which job: its id, and how often it was requeued."""
+Run = tuple[str, int]
+"""Which run of which job: its id, and how often it was requeued."""
 
 
 class SlurmEngine:
@@ -65,53 +57,21 @@ class SlurmEngine:
         self._fault = ""
         self._note = note
         self._slurm = slurm
-        self._folder = places.state / "services"
-        self._logs = places.logs
         self._records = records
         self._saw = saw
         self._placed = placed
-        self._python = python
         self._misses: dict[str, int] = {}
-        self._probers: dict[str, tuple[Starts, Prober]] = {}
-        # By uuid: a service that is started again is not what it was.
-        self._submitting: set[str] = set()
-        self._unsure: set[str] = set()
-        self._settled: set[str] = set()
-        self._submitted = asyncio.Event()
+        self._probers: dict[str, tuple[Run, Prober]] = {}
+        self._marks = Marks()
+        self._queueing = Queueing(slurm, places, python, self._marks)
 
     async def submit(self, record: Record) -> Record:
         """Give it to the cluster."""
-        folder = self._folder / record.id
-        ours = {
-            "python": self._python,
-            "data": str(folder),
-            "name": record.name,
-            "key": record.key,
-        }
-        script = folder / "job.sh"
-        self._submitting.add(record.uuid)
-        try:
-            await asyncio.to_thread(private_directory, folder)
-            await asyncio.to_thread(script.write_text, script_of(record, ours, str(folder)))
-            await asyncio.to_thread(_set_aside, self._log(record))
-            job_id = await self._slurm.submit(
-                spec_of(record, str(self._log(record)), str(folder)),
-                script,
-                environment_of(record, ours),
-            )
-        except SlurmUnsure:
-            self._unsure.add(record.uuid)
-            raise
-        except AtollError:
-            self._settled.add(record.uuid)  # there is surely no job
-            raise
-        except OSError as error:
-            self._settled.add(record.uuid)
-            raise NotKept(f"{record.name} cannot be submitted: {error}") from None
-        finally:
-            self._submitting.discard(record.uuid)
-            self._submitted.set()
-        return replace(record, job=JobKey(job_id=job_id))
+        return await self._queueing.submit(record)
+
+    async def replace(self, record: Record, anew: Record) -> Record:
+        """Queue the new job behind the old one, and then end that."""
+        return await self._queueing.replace(record, anew)
 
     def adopt(self, record: Record) -> Record:
         """Nothing: the next look finds its job, or that it is lost."""
@@ -119,45 +79,51 @@ class SlurmEngine:
 
     async def cancel(self, record: Record) -> None:
         """End its job; raises SlurmDown, and then a later look does it."""
-        if record.uuid in self._unsure:
+        if record.uuid in self._marks.unsure:
             raise SlurmDown(f"{record.name} may have been queued; if so, a later look ends it")
         if not record.job.job_id:
             return
         try:
             await self._slurm.cancel(record.job.job_id, record.name)
+            self._marks.owed.discard(record.uuid)
         except SlurmDown as error:
+            self._marks.owed.add(record.uuid)
             soon = "its job is ended as soon as the cluster answers"
             raise SlurmDown(f"{record.name} counts as ended, and {soon}: {error}") from None
 
-    def still_ends(self, _record: Record) -> bool:
-        """No: what its job does on its way out is told by SLURM's own word for it."""
-        return False
+    def still_ends(self, record: Record) -> bool:
+        """Whether the cluster has not heard of its end; of what follows SLURM's own word tells."""
+        return record.is_final and record.uuid in self._marks.owed | self._marks.unsure
 
     async def gone(self, record: Record) -> bool:
         """Yes, for the cluster takes a job's end upon itself; not while it is being submitted."""
-        return record.uuid not in self._submitting
+        return record.uuid not in self._marks.under_way | self._marks.owed
 
     async def forget(self, record: Record) -> None:
         """Remove what it has written; raises SlurmDown when its job cannot be ended.
 
         A job that is ending may write a last line, which nobody reads.
         """
-        if record.uuid in self._submitting:
+        if record.uuid in self._marks.under_way:
             raise SlurmDown(f"{record.name} is just being submitted: ask again in a moment")
-        if record.uuid not in self._settled:
+        if record.uuid not in self._marks.settled:
             await self._end_whichever(record)
+        await self._end_others(record)
         self._drop(record)
-        self._settled.discard(record.uuid)
-        await asyncio.to_thread(remove_written, self._folder / record.id, self._log(record))
+        self._marks.settled.discard(record.uuid)
+        await asyncio.to_thread(
+            remove_written, self._queueing.folder(record), self._queueing.log(record)
+        )
 
     def logs(self, record: Record) -> tuple[tuple[str, Path], ...]:
         """The job's output, both streams in one file."""
-        return (("SLURM OUTPUT", self._log(record)),)
+        return (("SLURM OUTPUT", self._queueing.log(record)),)
 
     async def run(self) -> None:
         """Look at the queue again and again."""
         while True:
-            self._settled.intersection_update(one.uuid for one in self._records())
+            known = {uuid for one in self._records() for uuid in (one.uuid, *one.others)}
+            self._marks.settled &= known
             records = [one for one in self._records() if self._concerns(one)]
             alive = [one for one in records if not one.is_final]
             if records:
@@ -171,11 +137,12 @@ class SlurmEngine:
         """Until it is time for the next look, or a job has just been submitted."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._submitted.wait()
-        self._submitted.clear()
+                await self._queueing.submitted.wait()
+        self._queueing.submitted.clear()
 
     def _concerns(self, record: Record) -> bool:
-        return record.engine == "slurm" and record.uuid not in self._settled
+        starts = {record.uuid, *record.others}
+        return record.engine == "slurm" and not starts <= self._marks.settled
 
     async def _try(self, records: list[Record]) -> None:
         """A look that fails must not end the daemon."""
@@ -205,26 +172,32 @@ class SlurmEngine:
         ]
         fault = ""
         for record, job in now:
-            if record.is_final or job is None:
-                fault = await self._fault_of_end(record, job) or fault
+            others = {uuid: job_of(marked, uuid, "") for uuid in record.others}
+            fault = await self._fault_of_ends(record, job, others) or fault
         await asyncio.gather(
             *(self._found(one, job) for one, job in now if job is not None and not one.is_final)
         )
         self._tell(fault)
 
-    async def _fault_of_end(self, record: Record, job: Job | None) -> str:
-        """Why one that is over, or has no job, cannot be seen to; the others still are."""
+    async def _fault_of_ends(
+        self, record: Record, job: Job | None, others: Mapping[str, Job | None]
+    ) -> str:
+        """Why what is over, or has no job, cannot be seen to; the others still are."""
         try:
             if record.is_final:
-                await self._end(record, job)
-            elif record.uuid not in self._submitting:
+                if job is not None:
+                    self._saw(record.id, Kept(job.state), record.uuid)
+                await self._end(record.name, record.uuid, job)
+            elif job is None and record.uuid not in self._marks.under_way:
                 await self._missed(record)
+            for uuid, other in others.items():
+                await self._end(record.name, uuid, other)
         except SlurmDown as error:
             return str(error)
         return ""
 
     async def _found(self, record: Record, job: Job) -> None:
-        self._misses.pop(record.id, None)
+        self._misses.pop(record.uuid, None)
         key = JobKey(cluster=job.cluster, job_id=job.job_id, submitted=job.submitted)
         if record.job != key:
             self._placed(record.id, key, record.uuid)
@@ -234,10 +207,10 @@ class SlurmEngine:
             self._drop(record)
 
     async def _seen(self, record: Record, job: Job) -> Seen:
-        output = await asyncio.to_thread(last_of, self._log(record))
+        output = await asyncio.to_thread(last_of, self._queueing.log(record))
         if not job.is_running:
             return Seen(output=output)
-        path = self._folder / record.id / ENDPOINT
+        path = self._queueing.folder(record) / ENDPOINT
         text = (await asyncio.to_thread(last_of, path)).strip()
         place = endpoint_of(text, job.job_id, job.restarts)
         if place is None:
@@ -253,43 +226,51 @@ class SlurmEngine:
 
     async def _missed(self, record: Record) -> None:
         """The cluster answers and has no such job: what its completion file says, else lost."""
-        if not self._is_missing(record):
+        if not self._is_missing(record.uuid):
             return
         self._drop(record)
         job = await self._slurm.completed(record.name)
         if job is None or not job.is_over or record.job.job_id not in ("", job.job_id):
             self._saw(record.id, Ended("failed", LOST), record.uuid)
         else:
-            output = await asyncio.to_thread(last_of, self._log(record))
+            output = await asyncio.to_thread(last_of, self._queueing.log(record))
             self._saw(record.id, evidence_of(job, Seen(output=output)), record.uuid)
 
-    def _is_missing(self, record: Record) -> bool:
+    def _is_missing(self, uuid: str) -> bool:
         """Whether enough looks in a row have not found its job, with this one."""
-        misses = self._misses[record.id] = self._misses.get(record.id, 0) + 1
+        misses = self._misses[uuid] = self._misses.get(uuid, 0) + 1
         return misses >= MISSES
 
-    async def _end(self, record: Record, job: Job | None) -> None:
-        """A service that is over has no job: it may have been ended while nobody answered."""
-        if record.uuid in self._submitting:
+    async def _end(self, name: str, uuid: str, job: Job | None) -> None:
+        """Nobody wants this start any more: its job, if there is one, is ended."""
+        if uuid in self._marks.under_way:
             return
-        if job is not None:
-            self._saw(record.id, Kept(job.state), record.uuid)
-        if job is None and record.uuid in self._unsure and not self._is_missing(record):
+        if job is None and uuid in self._marks.unsure and not self._is_missing(uuid):
             return  # a request whose answer is lost may arrive late
         if job is None or job.is_over:
-            self._settled.add(record.uuid)
-            self._unsure.discard(record.uuid)
+            self._marks.settled.add(uuid)
+            self._marks.unsure.discard(uuid)
         elif job.state != "COMPLETING":
-            await self._slurm.cancel(job.job_id, record.name)
+            await self._slurm.cancel(job.job_id, name)
+        self._marks.owed.discard(uuid)
 
     async def _end_whichever(self, record: Record) -> None:
         """Its job, also one whose number a daemon that was killed has not been told."""
-        if record.job.job_id or record.uuid in self._unsure:
+        if record.job.job_id or record.uuid in self._marks.unsure:
             await self.cancel(record)
             return
         job = job_of(by_mark(await self._slurm.jobs()), record.uuid, "")
         if job is not None and not job.is_over:
             await self._slurm.cancel(job.job_id, record.name)
+
+    async def _end_others(self, record: Record) -> None:
+        """Jobs of starts that came to nothing."""
+        left = [uuid for uuid in record.others if uuid not in self._marks.settled]
+        marked = by_mark(await self._slurm.jobs() if left else ())
+        for uuid in left:
+            job = job_of(marked, uuid, "")
+            if job is not None and not job.is_over:
+                await self._slurm.cancel(job.job_id, record.name)
 
     async def _without_cluster(self, records: list[Record]) -> None:
         """Jobs run on without slurmctld: a server that was reached before is asked itself."""
@@ -308,26 +289,17 @@ class SlurmEngine:
         up = Up(answers=found.ok, reason=reason, state=record.state, restarts=record.restarts)
         self._saw(record.id, up, record.uuid)
 
-    def _prober(self, record: Record, starts: Starts, place: tuple[str, int]) -> Prober:
+    def _prober(self, record: Record, run: Run, place: tuple[str, int]) -> Prober:
         known = self._probers.get(record.id)
-        if known is not None and known[0] == starts:
+        if known is not None and known[0] == run:
             return known[1]
         self._drop(record)
         health = record.order.health
         prober = Prober(place, path=health.path, limit=health.timeout, ours=False)
-        self._probers[record.id] = (starts, prober)
+        self._probers[record.id] = (run, prober)
         return prober
 
     def _drop(self, record: Record) -> None:
-        self._misses.pop(record.id, None)
+        self._misses.pop(record.uuid, None)
         if known := self._probers.pop(record.id, None):
             known[1].close()
-
-    def _log(self, record: Record) -> Path:
-        return self._logs / f"service.{record.id}.log"
-
-
-def _set_aside(log: Path) -> None:
-    """What an earlier job has written says nothing of the next one's end."""
-    with suppress(OSError):
-        log.replace(rotated(log, 1))
