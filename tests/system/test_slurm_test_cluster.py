@@ -9,7 +9,9 @@ import pytest
 from tests.fakes.daemon import eventually
 from tests.fakes.slurm import Cluster, cluster, wants_slurm
 
+MARK = "seen-to-run"
 DAEMONS = ("munged", "slurmctld", "slurmd-n1", "slurmd-n2")
+JOB = ("--exclusive", "--output=/dev/null", "-w", "n2", "--wrap", "sleep 600")
 
 pytestmark = wants_slurm
 
@@ -23,8 +25,9 @@ def a_cluster() -> Iterator[Cluster]:
 @pytest.mark.parametrize("dead", [["slurmctld"], ["munged", "slurmd-n1"], [*DAEMONS]])
 def test_up_starts_what_died_and_nothing_else(made: Cluster, dead: list[str]) -> None:
     """A job that runs goes on: its node is allocated, and that is as good as idle."""
-    job = made.run("sbatch", "--parsable", "--exclusive", "-w", "n2", "--wrap", "sleep 600").strip()
+    job = made.run("sbatch", "--parsable", *JOB).strip()
     eventually(lambda: _state(made, job) == "RUNNING")
+    _save(made, job)
     before = {name: made.pid(name) for name in DAEMONS}
     for name in dead:
         made.kill(name)
@@ -59,6 +62,13 @@ def test_down_leaves_the_process_whose_number_a_dead_one_had(made: Cluster) -> N
         (made.folder / "run/munged.pid").write_text(f"{other.pid('munged')}\n")
         made.script("down")
         assert psutil.pid_exists(other.pid("munged"))
+
+
+def _save(made: Cluster, job: str) -> None:
+    """Wait until slurmctld has written down that it runs, after seconds; a kill forgets it."""
+    made.run("scontrol", "update", f"JobId={job}", f"Comment={MARK}")
+    saved = made.folder / "state/job_state"
+    eventually(lambda: saved.exists() and MARK.encode() in saved.read_bytes())
 
 
 def _state(made: Cluster, job: str) -> str:
