@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import random
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,7 @@ import uvloop
 
 from atoll import __version__
 from atoll.adapters.private import private_directory
-from atoll.config.loopback import authority, is_loopback, url_of
+from atoll.config.loopback import authority, is_loopback
 from atoll.config.places import Places
 from atoll.errors import ConfigError, Problem
 from atoll.http.serving import HttpServer
@@ -25,23 +23,20 @@ from atoll_supervisor.api.doors import rules_of
 from atoll_supervisor.core.happening import Happening, log_line
 from atoll_supervisor.core.row import Row
 from atoll_supervisor.keeper.protocol import Leave, Process
-from atoll_supervisor.loop.fleet_loop import FleetLoop, Machine
+from atoll_supervisor.loop.assembly import for_agents, make_fleet, make_runs
 from atoll_supervisor.loop.keeping import Keeping
 from atoll_supervisor.loop.looks import Looks
-from atoll_supervisor.loop.runs import Retention, Runs
 from atoll_supervisor.loop.runtime import Runtime
 from atoll_supervisor.loop.services.assembly import begin_services, make_services
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell import checkup
 from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.event_log import EventLog
-from atoll_supervisor.shell.journal import Journal
 from atoll_supervisor.shell.keepers import Reached, reach
 from atoll_supervisor.shell.lock import Lock
 from atoll_supervisor.shell.notify import Notifier
 from atoll_supervisor.shell.own_port import OwnPort, Wish, own_port
 from atoll_supervisor.shell.plan import Planner
-from atoll_supervisor.shell.run_store import RunStore
 from atoll_supervisor.shell.saying import say, write
 from atoll_supervisor.shell.successor import (
     become,
@@ -51,7 +46,6 @@ from atoll_supervisor.shell.successor import (
     take_signals,
 )
 from atoll_supervisor.shell.token import ensure_token
-from atoll_supervisor.shell.webhook import Messenger
 
 API_STOP_TIMEOUT = 5.0
 """Seconds that management requests get to finish when the daemon goes down."""
@@ -119,15 +113,15 @@ class Daemon:
         self._notifier = Notifier.from_environ(os.environ)
         disk = DatabaseThread(places.state / "atoll.db")
         self._events = EventLog(disk, tell=self._tell)
-        self._fleet = self._make_fleet()
-        self._runs = self._make_runs(disk)
+        self._fleet = make_fleet(settings, places, self._events)
+        self._runs = make_runs(settings, disk, self._fleet, self._access.work_token)
         self._services = make_services(settings, places, os.environ, disk, self._events.note)
         hands = self._fleet.hands
         self._runtime = Runtime(hands, places.state / "template.log", os.environ)
         log = places.state / "keeper.log"
         self._reach = partial(reach, places.keeper, log, os.environ)
         self._keeping = Keeping(self._fleet, self._runtime, self._reach, self._note)
-        environ = {**os.environ, **_for_agents(settings, places)}
+        environ = {**os.environ, **for_agents(settings, places)}
         self._planner = Planner(settings.agents_dir, settings.max_agents, places, environ)
         self._looks = Looks(self._planner, self._fleet, self._note)
 
@@ -250,19 +244,6 @@ class Daemon:
 
     # inside
 
-    def _make_fleet(self) -> FleetLoop:
-        settings, places, events = self._settings, self._places, self._events
-        machine = Machine(time.monotonic, time.time, random.random, events.record, events.note)
-        journal = Journal(places.state / "fleet.toml")
-        ports = settings.api_port, settings.base_port
-        return FleetLoop(machine, settings.host, *ports, places.logs, journal)
-
-    def _make_runs(self, disk: DatabaseThread) -> Runs:
-        settings = self._settings
-        kept = Retention(settings.keep_runs_days, settings.keep_runs)
-        messenger = Messenger(serves_others=not is_loopback(settings.host))
-        return Runs(RunStore(disk), self._fleet, self._access.work_token, kept, messenger)
-
     def _server(self, sock: socket.socket) -> HttpServer:
         app = create_app(
             self._fleet,
@@ -338,13 +319,3 @@ class Daemon:
             asyncio.get_running_loop().call_later(KILL_LIMIT, self._keeping.kill)
         self._upgrade = False
         self._leave.set()
-
-
-def _for_agents(settings: Settings, places: Places) -> dict[str, str]:
-    """What its agents need to call each other, and jobs to be submitted.
-
-    The key seals calls and manages nothing.
-    """
-    url, key = url_of(settings.host, settings.api_port), ensure_token(places.delegation_key)
-    rest = {"ATOLL_SLURM_REST": str(settings.slurm_rest)} if settings.slurm_rest else {}
-    return {"ATOLL_DAEMON_URL": url, "ATOLL_DELEGATION_KEY": key, **rest}

@@ -11,7 +11,7 @@ from atoll_supervisor.core.services.slurm_job import Job
 class FakeCluster:
     """Queues what it is given; `fault` is raised by whatever is asked, `stubborn` cannot be ended.
 
-    Submissions wait for `gate`.
+    Submissions wait for `gate`, ends for `ending`.
     """
 
     def __init__(self) -> None:
@@ -23,6 +23,8 @@ class FakeCluster:
         self.stubborn: dict[str, Exception] = {}
         self.gate = asyncio.Event()
         self.gate.set()
+        self.ending = asyncio.Event()
+        self.ending.set()
 
     def put(self, comment: str, name: str = "x", state: str = "RUNNING") -> Job:
         """A job that somebody has queued."""
@@ -44,6 +46,7 @@ class FakeCluster:
         return tuple(self.queue)
 
     async def cancel(self, job_id: str, name: str) -> None:
+        await self.ending.wait()
         if fault := self.fault or self.stubborn.get(job_id):
             raise fault
         if any(job.job_id == job_id and job.name == name for job in self.queue):

@@ -247,6 +247,19 @@ async def test_a_job_that_should_have_taken_a_place_and_did_not_is_ended(desk: D
     assert desk.records["a"] == made
 
 
+async def test_a_job_that_takes_its_place_during_a_look_is_not_ended_by_it(desk: Desk) -> None:
+    first = desk.cluster.put("atoll:u-a", "s-a")
+    old, new = desk.cluster.put("atoll:u-b", "s-b"), desk.cluster.put("atoll:u-new", "s-b")
+    desk.cluster.ending.clear()
+    desk.add(record("a", first.job_id, status="cancelled"))
+    desk.add(record("b", old.job_id, others=("u-new",)))
+    await desk.until(lambda: "a" in desk.seen)  # and its end is waited for
+    desk.add(record("b", new.job_id, uuid="u-new"))
+    desk.cluster.ending.set()
+    await desk.until(lambda: "b" in desk.seen)
+    assert set(desk.cluster.ended) == {first.job_id}
+
+
 async def test_nothing_of_one_that_is_forgotten_is_left(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     own, other = desk.cluster.put("atoll:u-a", "s-a"), desk.cluster.put("atoll:u-b", "s-a")

@@ -23,7 +23,9 @@ _EXAMPLES: Mapping[str, JsonObject] = {
     "409": _error("the run has not ended: cancel it first", "still_runs"),
     "415": _error("the body is not application/json", "unsupported_media_type"),
     "422": _error("this key came with another request", "idempotency_key_reused"),
-    "503": _error("there is no room for another run now", "busy", "atoll"),
+    "503": _error(
+        "the disk refuses to remember it: No space left on device", "cannot_be_kept", "atoll"
+    ),
     "default": _error("the daemon failed; its log has the reason", "internal", "atoll"),
 }
 _UNREADY: JsonObject = {

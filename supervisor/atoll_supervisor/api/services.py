@@ -37,6 +37,9 @@ ServiceId = Annotated[str, Parameter(description="A service's id, or a group's")
 Purge = Annotated[bool, Parameter(description="true: forget it, and remove what it has written")]
 
 NO_SERVICE = {404: ResponseSpec(ErrorBody, description="No service of this id")}
+NOT_NOW = {
+    503: ResponseSpec(ErrorBody, description="The cluster does not answer, or the disk is full")
+}
 
 
 Wait = Annotated[bool, Parameter(description="false: answer 202 at once, while it still ends")]
@@ -85,6 +88,7 @@ def list_services(services: AnyServices) -> tuple[ServiceRow, ...]:
     responses={
         **described(400, 401, 415),
         404: ResponseSpec(ErrorBody, description="No recipe of this name"),
+        **NOT_NOW,
     },
 )
 async def create_service(services: AnyServices, data: JSONBody[Wish]) -> Service:
@@ -127,6 +131,7 @@ def show_service(services: AnyServices, name: ServiceId) -> Service:
         202: ResponseSpec(Stopped, description="Its process has not ended yet"),
         **described(401),
         **NO_SERVICE,
+        **NOT_NOW,
     },
 )
 async def stop_service(
@@ -148,7 +153,7 @@ async def stop_service(
     operation_id="restart_service",
     tags=["services"],
     security=BY_TOKEN,
-    responses={**described(401), **NO_SERVICE},
+    responses={**described(400, 401), **NO_SERVICE, **NOT_NOW},
 )
 async def restart_service(services: AnyServices, name: ServiceId) -> Service:
     """Start a service again, over or not: its id, its key and its data stay.
@@ -178,7 +183,7 @@ def service_status(services: AnyServices, name: ServiceId) -> StatusAnswer:
     operation_id="set_service_status",
     tags=["services"],
     security=BY_TOKEN,
-    responses={**described(400, 401, 415), **NO_SERVICE},
+    responses={**described(400, 401, 415), **NO_SERVICE, **NOT_NOW},
 )
 async def set_service_status(
     services: AnyServices, name: ServiceId, data: JSONBody[Asked]

@@ -191,10 +191,15 @@ class SlurmEngine:
             elif job is None and record.uuid not in self._marks.under_way:
                 await self._missed(record)
             for uuid, other in others.items():
-                await self._end(record.name, uuid, other)
+                if not self._is_wanted(uuid):
+                    await self._end(record.name, uuid, other)
         except SlurmDown as error:
             return str(error)
         return ""
+
+    def _is_wanted(self, uuid: str) -> bool:
+        """Whether that start has become a service's meanwhile."""
+        return any(one.uuid == uuid for one in self._records())
 
     async def _found(self, record: Record, job: Job) -> None:
         self._misses.pop(record.uuid, None)
@@ -250,6 +255,7 @@ class SlurmEngine:
         if job is None or job.is_over:
             self._marks.settled.add(uuid)
             self._marks.unsure.discard(uuid)
+            self._misses.pop(uuid, None)
         elif job.state != "COMPLETING":
             await self._slurm.cancel(job.job_id, name)
         self._marks.owed.discard(uuid)
