@@ -17,6 +17,7 @@ from atoll_supervisor.core.runs.records import (
     Run,
     Wanted,
 )
+from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.evidence import Evidence
 from atoll_supervisor.core.services.job_spec import JobSpec
 from atoll_supervisor.core.services.order import Wish
@@ -226,6 +227,10 @@ class Services(Protocol):
 
 class ServiceEngine(Protocol):
     """Where services run; what it sees of them it tells by the `saw` it was made with."""
+
+    async def admit(self, asked: Resources, /) -> tuple[str, ...]:
+        """What it gets less of than is asked for; raises ClientError for what it never can."""
+        ...
 
     async def submit(self, record: Record) -> Record:
         """Begin to run it; raises ClientError when it never can. The record, and what is known."""

@@ -13,6 +13,7 @@ from shutil import which
 import httpx
 import pytest
 
+from atoll_supervisor.shell.services.here import this_machine
 from tests.fakes.daemon import PLAIN, eventually, running
 from tests.fakes.service_daemon import ServiceDaemon, data_of
 
@@ -139,6 +140,7 @@ def test_a_service_is_made_with_201_and_the_pages_fields(meluxina: ServiceDaemon
     answer = meluxina.ask("POST", "/api/v1/services", CREATE)
     assert answer.status_code == 201
     body = answer.json()
+    meluxina.ask("DELETE", f"/api/v1/services/{body['id']}")
     assert body["name"] == f"vllm-{body['id']}"
     assert body["recipe_name"] == "inference/vllm"
     assert body["status"] == "pending"
@@ -345,7 +347,15 @@ def test_a_servers_own_address_wants_its_key(meluxina: ServiceDaemon, service: s
         ({"recipe_name": "inference/vllm", "config": {"command": "id"}}, "command"),
         (
             {"recipe_name": "inference/vllm", "config": {"resources": {"memory": "900T"}}},
-            "memory",
+            "memory: 900T is more than the 2T that this recipe allows",
+        ),
+        (
+            {"recipe_name": "inference/vllm", "config": {"resources": {"memory": "2T"}}},
+            "config.resources.memory: 2T is asked for, and this machine has ",
+        ),
+        (
+            {"recipe_name": "inference/vllm", "replicas": 2, "config": {"resources": {"gpu": 16}}},
+            "config.resources.gpu: 16 are asked for, and this machine has ",
         ),
         (
             {"recipe_name": "inference/vllm", "config": {"environment": {"LD_PRELOAD": "x"}}},
@@ -384,6 +394,19 @@ def test_a_recipe_name_cannot_leave_the_folder(meluxina: ServiceDaemon, recipe: 
     assert answer.json()["detail"].startswith("Recipe '")
 
 
+def test_what_this_machine_lacks_is_told_and_not_passed_over(meluxina: ServiceDaemon) -> None:
+    """The page's own request is for a node of its cluster, and must work everywhere."""
+    here = this_machine()
+    made = meluxina.create(config=CREATE["config"])
+    row = meluxina.service(made["id"])
+    told = " ".join(row["warnings"])
+    meluxina.ask("DELETE", f"/api/v1/services/{made['id']}?purge=true")
+    assert row["warnings"] == made["warnings"]
+    assert ("resources.cpu: 8" in told) == (here.cpus < 8)
+    assert ("resources.memory: 32G" in told) == (here.memory < 32 * 1024**3)
+    assert ("resources.gpu: 1" in told) == (here.gpus < 1)
+
+
 def test_only_json_is_taken(meluxina: ServiceDaemon) -> None:
     url = f"{meluxina.url}/api/v1/services"
     text = httpx.post(url, content="{}", headers={"Content-Type": "text/plain"}, verify=PLAIN)
@@ -396,7 +419,7 @@ def test_only_json_is_taken(meluxina: ServiceDaemon) -> None:
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"", "the body: is missing"),
+        (b"", "the body is missing"),
         (b"null", "the body: Expected `object`, got `null`"),
         (b"{}", "the body: Object missing required field `recipe_name`"),
         (b'{"recipe_name": ' + b"[" * 100_000, "nested too deeply"),
@@ -451,6 +474,7 @@ def test_a_broken_recipe_is_the_daemons_and_told_by_its_name(meluxina: ServiceDa
     [
         ({"prompt": 5}, "prompt: Expected `str`"),
         ({"prompt": "x", "max_tokens": 0}, "max_tokens: Expected `int` >= 1"),
+        ({"prompt": "x", "stream": True}, "unknown field `stream`"),
         ({"prompt": "x", "temperature": -1}, "temperature: Expected `float` >= 0"),
         ({"prompt": "x", "temperature": "hot"}, "temperature: Expected `float | null`"),
     ],

@@ -169,7 +169,7 @@ def test_an_unknown_run_is_404_everywhere(
         ({}, "input `a` (int) is missing; input `b` (list[str]) is missing"),
         ({"a": "1", "b": []}, "input `a` must be int, not str"),
         ({"a": 1, "b": ["x", 2]}, "input `b`[1] must be str, not int"),
-        ({"a": 1, "b": [], "c": "z"}, "input `c` must be 'x', 'y'"),
+        ({"a": 1, "b": [], "c": "z"}, "input `c` must be 'x' or 'y'"),
         ({"a": 1, "b": [], "d": 1}, "input `d` is not known"),
     ],
 )

@@ -168,7 +168,10 @@ def test_the_time_limit_of_a_local_service_holds_and_slurm_keeps_its_own() -> No
     local = replace(record(), order=order)
     one, stops = after((0, ANSWERS), (61, Tick()), begin=local)
     assert (one.status, stops[-1]) == ("failed", True)
-    assert "time limit" in one.reason
+    assert one.reason == "its time limit of 1 minute is over"
+    longer = replace(local, order=replace(ORDER, resources=Resources(time_limit=2)))
+    one, _ = after((0, ANSWERS), (121, Tick()), begin=longer)
+    assert one.reason == "its time limit of 2 minutes is over"
     one, _ = after((0, ANSWERS), (61, Tick()), begin=replace(local, engine="slurm"))
     assert one.status == "running"
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from atoll.errors import ClientError
 from atoll.wire.json import JsonObject, JsonValue
-from atoll_supervisor.core.services.amounts import Resources, memory_of
+from atoll_supervisor.core.services.amounts import KEYS, Resources, memory_of
 from atoll_supervisor.core.services.order import (
     MAX_VALUE,
     Order,
@@ -21,7 +21,7 @@ RECIPE = Recipe(
     command=("server", "{MODEL}", "--port", "{port}"),
     environment={"COLOUR": "blue", "SECRET": "{key}"},
     resources=Amounts(cpu=2, memory="4G", gpu=1, time_limit=60),
-    limits=Amounts(cpu=8, memory="32G", gpu=2),
+    limits=Amounts(nodes=1, cpu=8, memory="32G", gpu=2, time_limit=90),
     parameters={
         "MODEL": Parameter(default="small"),
         "LENGTH": Parameter(type="integer", minimum=1, maximum=100, flag="--length"),
@@ -61,6 +61,9 @@ def test_without_wishes_the_recipe_is_run_with_its_defaults() -> None:
         ({"LENGTH": "7"}, ["--length", "7"]),
         ({"LENGTH": 7}, ["--length", "7"]),
         ({"SHARE": 0.5}, ["--share", "0.5"]),
+        ({"SHARE": 1e-7}, ["--share", "1e-07"]),
+        ({"SHARE": "2.5E-3"}, ["--share", "2.5E-3"]),
+        ({"SHARE": 0.00012345678901234567}, ["--share", "0.00012345678901234567"]),
         ({"EAGER": True}, ["--eager"]),
         ({"EAGER": "false"}, []),
         ({"KIND": "b"}, ["--kind", "b"]),
@@ -108,7 +111,10 @@ def test_root_parameters_stand_in_the_config_itself() -> None:
         ({"environment": {"LENGTH": "7; rm"}}, "expected a number"),
         ({"environment": {"LENGTH": "\u0667"}}, "expected a number"),
         ({"environment": {"SHARE": "nan"}}, "expected a number"),
-        ({"environment": {"SHARE": "1e9"}}, "expected a number"),
+        ({"environment": {"SHARE": "1e9"}}, "at least 0 and at most 1"),
+        ({"environment": {"SHARE": "1e999"}}, "expected a number (float)"),
+        ({"environment": {"SHARE": "e5"}}, "expected a number (float)"),
+        ({"environment": {"LENGTH": "1e1"}}, "expected a number (integer)"),
         ({"environment": {"EAGER": "perhaps"}}, "true or false"),
         ({"environment": {"KIND": "c"}}, "one of a, b"),
         ({"environment": "x"}, "expected an object"),
@@ -126,6 +132,14 @@ def test_root_parameters_stand_in_the_config_itself() -> None:
         ({"resources": {"gpu": "one"}}, "a whole number"),
         ({"resources": {"time_limit": -1}}, "a whole number"),
         ({"resources": {"nodes": 0}}, "above 0"),
+        ({"resources": {"nodes": 2}}, "nodes: 2 is more than the 1 that"),
+        ({"resources": {"time_limit": 91}}, "time_limit: 91 is more than the 90 that"),
+        (
+            {"resources": {"time_limit": 0}},
+            "config.resources.time_limit: 0 means without limit, which is more than the 90 that",
+        ),
+        ({"resources": {"time_limit": "00"}}, "without limit"),
+        ({"resources": {"storage": "900T"}}, "no `storage`"),
         ({"resources": {"disk": "1G"}}, "no `disk`"),
         ({"resources": []}, "expected an object"),
     ],
@@ -137,8 +151,24 @@ def test_what_a_recipe_does_not_allow_is_refused_by_its_name(config: JsonObject,
     assert refused.value.status == 400
 
 
-def test_null_asks_for_none_whatever_the_recipe_says() -> None:
-    assert order({"resources": {"gpu": None}}).resources.gpu == 0
+def test_null_gpus_are_none_as_the_page_has_it_and_any_other_null_is_as_left_out() -> None:
+    """Else null were a way around the limits."""
+    asked: JsonObject = dict.fromkeys(KEYS)
+    assert order({"resources": asked}).resources == replace(order().resources, gpu=0)
+
+
+@pytest.mark.parametrize("asked", [{}, dict.fromkeys(KEYS)])
+def test_where_nobody_says_how_much_the_limit_is_what_there_is(asked: JsonObject) -> None:
+    recipe = replace(RECIPE, resources=Amounts())
+    made = order_of(recipe, Wish(recipe_name="r", config={"resources": asked}), str)
+    assert made.resources == Resources(cpu=8, memory=32 * 1024**3, gpu=0, time_limit=90)
+
+
+def test_a_recipe_without_limits_gives_what_is_asked_for_and_0_is_no_time_limit() -> None:
+    recipe = replace(RECIPE, limits=Amounts())
+    wish = Wish(recipe_name="r", config={"resources": {"time_limit": 0, "memory": "64T"}})
+    made = order_of(recipe, wish, str).resources
+    assert (made.time_limit, made.memory) == (0, 64 * 1024**4)
 
 
 def test_the_pages_resources_are_taken_as_strings_and_as_numbers() -> None:

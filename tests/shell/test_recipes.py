@@ -158,6 +158,17 @@ def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
         ("a.toml", f'{GOOD}restart = "sometimes"\n', "on-failure"),
         ("a.toml", f'{GOOD}[resources]\nmemory = "lots"\n', "`resources`: resources.memory"),
         ("a.toml", f'{GOOD}[limits]\ncpu = "x"\n', "the recipe's limits.cpu"),
+        (
+            "a.toml",
+            f"{GOOD}[resources]\ntime_limit = 0\n[limits]\ntime_limit = 8\n",
+            "resources.time_limit: 0 means without limit, which is more than the 8",
+        ),
+        ("a.toml", f"{GOOD}[limits]\ntime_limit = 0\n", "a.toml:4:14: `limits.time_limit`"),
+        (
+            "a.toml",
+            f"{GOOD}[limits]\nmemory = 'lots'\n",
+            "the recipe's limits.memory: 'lots' is not a size",
+        ),
         ("a.toml", f"{GOOD}[resources]\ncpu = 9\n[limits]\ncpu = 8\n", "more than the 8"),
         ("a.toml", f'{GOOD}[environment]\n"A=B" = "x"\n', "no name of a variable"),
         ("a.toml", f'{GOOD}[environment]\nATOLL_UNIT = "x"\n', "a name of ours"),

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from atoll.errors import ClientError, NotFound
+from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.evidence import Ended, Up
 from atoll_supervisor.core.services.order import Wish
 from atoll_supervisor.core.services.record import Job, Record, ServiceGroup, ServiceRow
@@ -43,6 +44,11 @@ class FakeEngine:
         self.left.set()
         self.forgetting = asyncio.Event()
         self.forgetting.set()
+
+    async def admit(self, asked: Resources) -> tuple[str, ...]:
+        if asked.gpu > 1:
+            raise ClientError("too many GPUs")
+        return ("too few GPUs",) if asked.gpu else ()
 
     async def submit(self, record: Record) -> Record:
         if len(self.submitted) >= self.refuse:
@@ -466,6 +472,29 @@ async def test_a_group_answers_under_its_own_id(services: OwnDisk) -> None:
     assert (await services.cancel(group.id, purge=True)).job_id == group.id
     with pytest.raises(NotFound, match=r"^Service not found$"):
         services.row(group.id)
+
+
+async def test_what_its_engine_cannot_give_leaves_no_service_and_no_other_is_forgotten(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = await services.create(VLLM)
+    services.saw(over.id, Ended("failed", "boom"))
+    monkeypatch.setattr(service_loop, "MOST", 1)
+    with pytest.raises(ClientError, match="too many GPUs"):
+        await services.create(replace(VLLM, config={"resources": {"gpu": 2}}))
+    with pytest.raises(ClientError, match="more than the"):
+        await services.create(replace(VLLM, config={"resources": {"gpu": 99}}))
+    assert [row.id for row in services.rows()] == [over.id]
+    assert engine.submitted == [over.id]
+
+
+async def test_what_it_gets_less_of_is_told_as_long_as_it_is_known(services: OwnDisk) -> None:
+    wish = replace(VLLM, replicas=2, config={"resources": {"gpu": 1}})
+    group = await services.create(wish)
+    assert isinstance(group, ServiceGroup)
+    assert [row.warnings for row in group.replicas] == [("too few GPUs",)] * 2
+    assert [row.warnings for row in services.rows()] == [("too few GPUs",)] * 2
+    assert [one.warnings for one in services.store.load()] == [("too few GPUs",)] * 2
 
 
 async def test_going_down_is_no_end_of_a_service(services: OwnDisk) -> None:

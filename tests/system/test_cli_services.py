@@ -49,7 +49,7 @@ def test_a_service_from_its_recipe_to_its_end(daemon: ServiceDaemon) -> None:
     assert said(daemon, "stop", made) == f"{made}  Service stopped successfully\n"
     shown = said(daemon, "show", made)
     assert "cancelled" in shown
-    assert "before    cancelled: stopped by a user" in shown
+    assert "before    started again by a user while running" in shown
     assert said(daemon, "stop", "--purge", made)
     assert json.loads(said(daemon, "list", "--json")) == []
 

@@ -185,7 +185,8 @@ class _Reader:
             parts.append(self._type(depth + 1))
         self._expect("]", f"write `{_EXAMPLES[word]}`")
         if len(parts) != count:
-            raise self._error(f"{word} has {len(parts)} parts", f"write `{_EXAMPLES[word]}`")
+            given = "1 part" if len(parts) == 1 else f"{len(parts)} parts"
+            raise self._error(f"{word} has {given}", f"write `{_EXAMPLES[word]}`")
         return parts
 
     def _choice(self) -> Choice:

@@ -90,7 +90,7 @@ def _wrong(kind: Type, value: JsonValue, where: str) -> Iterator[str]:
                 yield f"{where} must be {word}, not {_kind_of(value)}"
         case Choice(values):
             if not any(_same(one, value) for one in values):
-                yield f"{where} must be {_listed(list(map(repr, values)))}"
+                yield f"{where} must be {_either(list(map(repr, values)))}"
         case ListOf(item):
             if isinstance(value, list):
                 for number, one in enumerate(value):
@@ -165,6 +165,13 @@ def _kind_of(value: JsonValue) -> str:
 def _listed(words: Sequence[str]) -> str:
     first = ", ".join(shown(word) for word in words[:10])
     return f"{first}, …" if len(words) > 10 else first
+
+
+def _either(words: Sequence[str]) -> str:
+    """One of these: `'short' or 'long'`."""
+    if not 2 <= len(words) <= 10:
+        return _listed(words)
+    return f"{_listed(words[:-1])} or {shown(words[-1])}"
 
 
 def _schema_of(kind: Type) -> JsonObject:

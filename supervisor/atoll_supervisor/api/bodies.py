@@ -18,7 +18,10 @@ EXAMPLES: Mapping[str, JsonObject] = {
     "run_batch": {"agent_name": NAME, "batch_inputs": [{"query": "one"}, {"query": "two"}]},
     "create_service": {
         "recipe_name": "inference/vllm",
-        "config": {"environment": {"VLLM_MODEL": "gpt2"}},
+        "config": {
+            "environment": {"VLLM_MODEL": "gpt2"},
+            "resources": {"cpu": 1, "memory": "1G"},
+        },
     },
     "set_service_status": {"status": "cancelled"},
     "prompt_service": {"prompt": "Hello, world!"},

@@ -129,7 +129,7 @@ def _told(fault: _Fault) -> str:
     """`data` is Litestar's word for the body, and quoted alone its word for one that is missing."""
     if fault.key != "data":
         return f"{fault.key}: {fault.message}"
-    return f"the body: {'is missing' if fault.message == repr('data') else fault.message}"
+    return "the body is missing" if fault.message == repr("data") else f"the body: {fault.message}"
 
 
 def _allowed(request: AnyRequest) -> dict[str, str]:

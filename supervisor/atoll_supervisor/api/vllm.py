@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from atoll.http.hangup import while_connected
 from atoll_supervisor.api.auth import WORK
 from atoll_supervisor.api.health import AnyServices
-from atoll_supervisor.api.problems import AnyRequest
+from atoll_supervisor.api.problems import AnyRequest, described
 from atoll_supervisor.api.services import NO_SERVICE, ServiceId
 from atoll_supervisor.core.services.prompt import Answered, NotAnswered, Prompt
 from atoll_supervisor.core.services.record import ServiceRow
@@ -65,7 +65,12 @@ async def prompt_service(
     opt=WORK,
     operation_id="list_service_models",
     tags=["vllm"],
-    responses={200: ResponseSpec(ModelList, description="The models"), **_UNREADY, **NO_SERVICE},
+    responses={
+        200: ResponseSpec(ModelList, description="The models"),
+        **described(400),
+        **_UNREADY,
+        **NO_SERVICE,
+    },
 )
 async def list_models(
     services: AnyServices, name: ServiceId

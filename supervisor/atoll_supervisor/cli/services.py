@@ -237,6 +237,8 @@ def _cells(row: ServiceRow) -> tuple[str, ...]:
 def _say_each(made: Service) -> None:
     for row in rows_in(made):
         out(f"{row.id}  {plain_line(row.name)}  {row.status}")
+    for warning in dict.fromkeys(word for row in rows_in(made) for word in row.warnings):
+        say(f"warning: {plain_line(warning)}")
     if isinstance(made, ServiceGroup):
         out(f"{made.id}  the group of these")
 
@@ -252,6 +254,7 @@ def _tell(found: Service) -> None:
         ("status", found.status),
         ("reason", found.reason),
         ("before", found.last_end or ""),
+        ("warning", "; ".join(found.warnings)),
         ("engine", found.engine),
         ("url", found.url or ""),
         ("job", found.job_id if found.engine == "slurm" else ""),

@@ -58,8 +58,7 @@ class _Mount(NamedTuple):
 @lru_cache(maxsize=1)
 def find_ground(keeper: int) -> Ground:
     """What the keeper with this pid (ours) can use; found once, left-overs removed on the way."""
-    own = _own_groups()
-    places = {name: place for mount in _mounts() for name, place in _places(mount, own)}
+    places = own_places()
     second = places.get("")
     if not _delegated(second or places.get("name=systemd")):
         return Ground(None, {}, "the control group is systemd's, which needs Delegate=yes")
@@ -71,6 +70,12 @@ def find_ground(keeper: int) -> Ground:
     for path in {home.path for home in (*ground.homes.values(), ground.tree) if home}:
         _sweep(path, keeper)
     return ground
+
+
+def own_places() -> dict[str, Path]:
+    """Where our own control group is: by controller for v1, under "" for v2."""
+    own = _own_groups()
+    return {name: place for mount in _mounts() for name, place in _places(mount, own)}
 
 
 def cage_name(keeper: int, unit: str, generation: int) -> str:

@@ -3,11 +3,15 @@
 import re
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from atoll.config.suggest import shown
 from atoll.errors import ClientError
 from atoll_supervisor.core.services.recipe import Amounts
 
+KEYS = ("nodes", "cpu", "memory", "gpu", "time_limit")
+_CEILINGS = ("cpu", "memory", "time_limit")
+"""Amounts of which 0 is no limit; of the others it is none, and less than any."""
 MIB = 1024 * 1024
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s?([KMGT]?)i?B?", re.ASCII)
 _POWERS = {"": 2, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -36,24 +40,40 @@ def memory_of(value: str | int) -> int:
 def resources_of(base: Amounts, wish: Amounts, given: frozenset[str], most: Amounts) -> Resources:
     """The recipe's resources with the request's over them; raises ClientError.
 
-    `given` are the keys that the request has: null in it means none, so that
-    `"gpu": null` asks for no GPU whatever the recipe says.
+    `given` are the keys that the request has. Null in it is as left out, but for
+    GPUs, of which it asks for none (the source page: "null for CPU-only"). Where
+    neither says how much, what the recipe allows at most is what there is.
     """
-    asked = {
-        key: getattr(wish if key in given else base, key)
-        for key in ("nodes", "cpu", "memory", "gpu", "time_limit")
-    }
+    limits = _read({key: getattr(most, key) for key in KEYS}, "the recipe's limits")
+    asked = {key: _asked(key, base, wish, given) for key in KEYS}
     found = _read(asked, "config.resources")
-    limits = _read({key: getattr(most, key) for key in asked}, "the recipe's limits")
     for key, word in asked.items():
-        limit, value = getattr(limits, key), getattr(found, key)
-        if getattr(most, key) is not None and value > limit:
-            told = f"{shown(str(word))} is more than the {getattr(most, key)} that"
-            raise ClientError(f"config.resources.{key}: {told} this recipe allows")
-    return found
+        if word is not None and getattr(most, key) is not None:
+            _keep_to(key, word, getattr(found, key), getattr(limits, key), getattr(most, key))
+    unsaid = {key: getattr(limits, key) for key in _CEILINGS if asked[key] is None}
+    return replace(found, **unsaid)
 
 
-def _read(asked: dict[str, str | int | float | None], where: str) -> Resources:
+def _asked(key: str, base: Amounts, wish: Amounts, given: frozenset[str]) -> str | float | None:
+    word: str | float | None = getattr(wish, key)
+    if word is not None:
+        return word
+    return 0 if key == "gpu" and key in given else getattr(base, key)
+
+
+def _keep_to(key: str, word: str | float, value: float, limit: float, most: str | float) -> None:
+    """Raise ClientError for more than the limit; 0 is no amount at all of what is a ceiling."""
+    asked = shown(str(word))
+    if key in _CEILINGS and not value:
+        asked = f"{asked} means without limit, which"
+    elif value <= limit:
+        return
+    raise ClientError(
+        f"config.resources.{key}: {asked} is more than the {most} that this recipe allows"
+    )
+
+
+def _read(asked: dict[str, str | float | None], where: str) -> Resources:
     numbers: dict[str, int | float] = {}
     for key, value in asked.items():
         if value is None:

@@ -123,8 +123,12 @@ def _on_time(record: Record, now: float) -> Step:
         return _failed(record, f"it did not answer within {limit:g} s{why}", now), True
     minutes, up = record.order.resources.time_limit, record.up_since
     if record.engine == "local" and minutes and up is not None and now - up > minutes * MINUTE:
-        return _failed(record, f"its time limit of {minutes} minutes is over", now), True
+        return _failed(record, f"its time limit of {_minutes(minutes)} is over", now), True
     return record, False
+
+
+def _minutes(number: int) -> str:
+    return "1 minute" if number == 1 else f"{number} minutes"
 
 
 def _failed(record: Record, reason: str, now: float) -> Record:

@@ -7,6 +7,7 @@ variable (`LD_PRELOAD`, `PYTHONPATH`) and no option (`-x`) comes in by it
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from atoll.config.suggest import did_you_mean, shown
 from atoll.errors import ClientError
 from atoll.wire.json import JsonObject, JsonValue
-from atoll_supervisor.core.services.amounts import Resources, resources_of
+from atoll_supervisor.core.services.amounts import KEYS, Resources, resources_of
 from atoll_supervisor.core.services.recipe import (
     Amounts,
     EngineName,
@@ -36,6 +37,8 @@ _GUARDED = re.compile(
     "|GLIBC_.*|MALLOC_.*|GCONV_PATH|ATOLL_.*|SLURM_.*|SBATCH_.*|APPTAINER.*|SINGULARITY.*"
 )
 """Variables by which programs, and what they load, are found."""
+_INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_FLOAT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 T = TypeVar("T")
@@ -187,7 +190,7 @@ def _sections(recipe: Recipe, config: JsonObject) -> dict[Location, JsonObject]:
     extra: dict[Location, tuple[str, ...]] = {
         "root": (),
         "environment": tuple(name for name in recipe.environment if not _is_fixed(recipe, name)),
-        "resources": Amounts.__struct_fields__,
+        "resources": KEYS,
     }
     for place, table in sections.items():
         own = [name for name, one in recipe.parameters.items() if one.location == place]
@@ -285,8 +288,8 @@ def checked(where: str, parameter: Parameter, text: str) -> str:
 
 
 def _ranged(where: str, parameter: Parameter, text: str) -> str:
-    pattern = r"-?[0-9]{1,18}" if parameter.type == "integer" else r"-?[0-9]{1,18}(\.[0-9]{1,18})?"
-    if not re.fullmatch(pattern, text, re.ASCII):
+    pattern = _INTEGER if parameter.type == "integer" else _FLOAT
+    if not pattern.fullmatch(text) or not isfinite(float(text)):
         raise ClientError(f"{where}: expected a number ({parameter.type})")
     low, high = parameter.minimum, parameter.maximum
     if (low is not None and float(text) < low) or (high is not None and float(text) > high):

@@ -40,8 +40,9 @@ class Record(Struct, frozen=True, kw_only=True):
     `uuid` is what a job is known by beside its number. `key` is the API key the
     server was started with. `starting_since` is when it began to be up without
     answering, `up_since` when its process first ran. `last_end` is how it ended
-    before somebody had it started again. `others` are uuids of starts that came to
-    nothing, of which a job may be left.
+    before somebody had it started again. `warnings` say what it gets less of than
+    was asked for. `others` are uuids of starts that came to nothing, of which a
+    job may be left.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Record(Struct, frozen=True, kw_only=True):
     up_since: float | None = None
     ended_at: str | None = None
     last_end: str = ""
+    warnings: tuple[str, ...] = ()
     job: Job = Job()
     others: tuple[str, ...] = ()
 
@@ -106,6 +108,7 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
     restarts: int
     ended_at: str | None
     last_end: str | None
+    warnings: tuple[str, ...] = ()
 
 
 class ServiceGroup(Struct, frozen=True, kw_only=True):
@@ -163,6 +166,7 @@ def row_of(record: Record) -> ServiceRow:
         restarts=record.restarts,
         ended_at=record.ended_at,
         last_end=record.last_end or None,
+        warnings=record.warnings,
     )
 
 

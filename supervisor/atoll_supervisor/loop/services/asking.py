@@ -23,8 +23,7 @@ class Asking:
 
         One that cannot be reached, as for the moment after its death, is passed over.
         """
-        if records[0].order.api != "openai":
-            raise ClientError(f"{records[0].name} is no model server: its recipe names no api")
+        _expect_model_server(records)
         answer: Answered | NotAnswered = not_ready(_first(records))
         for record in self._in_turn(name, records):
             answer = await self._client.prompt(record, prompt)
@@ -34,6 +33,7 @@ class Asking:
 
     async def models(self, name: str, records: Records) -> ModelList | NotAnswered:
         """The models of one of these."""
+        _expect_model_server(records)
         answer: ModelList | NotAnswered = not_ready(_first(records))
         for record in self._in_turn(name, records):
             found = await self._client.models(record)
@@ -68,6 +68,11 @@ class Asking:
         if len(records) > 1:
             self._turns[name] = turn + 1
         return running[turn:] + running[:turn]
+
+
+def _expect_model_server(records: Records) -> None:
+    if records[0].order.api != "openai":
+        raise ClientError(f"{records[0].name} is no model server: its recipe names no api")
 
 
 def _first(records: Records) -> Record:

@@ -20,6 +20,7 @@ from atoll_supervisor.loop.services.slurm import SlurmEngine
 from atoll_supervisor.ports import Cluster
 from atoll_supervisor.settings import Settings
 from atoll_supervisor.shell.database_thread import DatabaseThread
+from atoll_supervisor.shell.services.here import this_machine
 from atoll_supervisor.shell.services.recipes import Recipes
 from atoll_supervisor.shell.services.store import ServiceStore
 from atoll_supervisor.shell.slurm import Slurm
@@ -60,7 +61,7 @@ def begin_services(
     note: Note,
 ) -> None:
     """Take over what earlier daemons left; before the first look at the agents directory."""
-    local = LocalEngine(fleet, places, environ, services.saw)
+    local = LocalEngine(fleet, places, environ, services.saw, this_machine)
     cluster = cluster_of(settings, environ)
     slurm = SlurmEngine(
         cluster, places, services.all, services.saw, services.placed, sys.executable, note

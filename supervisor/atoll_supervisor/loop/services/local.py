@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from atoll.adapters.private import private_directory
 from atoll.config.places import Places
 from atoll_supervisor.core import events as ev
+from atoll_supervisor.core.services.amounts import Resources
+from atoll_supervisor.core.services.capacity import Machine, warnings_of
 from atoll_supervisor.core.services.local_unit import HOST, evidence_of
 from atoll_supervisor.core.services.order import Order
 from atoll_supervisor.core.services.record import Record
@@ -34,14 +36,24 @@ class LocalEngine:
     """Makes units of services and tells what becomes of them."""
 
     def __init__(
-        self, fleet: FleetLoop, places: Places, environ: Mapping[str, str], saw: SeesServices
+        self,
+        fleet: FleetLoop,
+        places: Places,
+        environ: Mapping[str, str],
+        saw: SeesServices,
+        machine: Callable[[], Machine],
     ) -> None:
+        self._machine = machine
         self._fleet = fleet
         self._folder = places.state / "services"
         self._environ = {name: environ[name] for name in ("PATH", "HOME") if name in environ}
         self._saw = saw
         self._gone: dict[str, asyncio.Event] = {}
         fleet.changed = self._changed
+
+    async def admit(self, asked: Resources) -> tuple[str, ...]:
+        """Hold what is asked for against what this machine has now."""
+        return warnings_of(asked, await asyncio.to_thread(self._machine))
 
     async def submit(self, record: Record) -> Record:
         """Have the fleet start it."""

@@ -156,11 +156,13 @@ class ServiceLoop:
         recipe = await self.recipe(wish.recipe_name)
         if not 1 <= wish.replicas <= recipe.max_replicas:
             raise ClientError(f"replicas: expected 1 to {recipe.max_replicas}")
-        await self._make_room(wish.replicas)
         order = await asyncio.to_thread(order_of, recipe, wish, self._around.find)
         engine = wish.engine or recipe.engine or self._around.usual_engine
+        warned = await self._engines[engine].admit(order.resources)
+        await self._make_room(wish.replicas)
         group, now = new_group() if wish.replicas > 1 else None, self._around.epoch()
         records = [made(wish, recipe, order, engine, group, now) for _ in range(wish.replicas)]
+        records = [replace(one, warnings=warned) for one in records]
         await self._records.keep(*records)
         self._records.know(*records)
         placed = await self._submit(records)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from atoll.config.places import Places
+from atoll_supervisor.core.services.amounts import Resources
 from atoll_supervisor.core.services.batch import (
     ENDPOINT,
     endpoint_of,
@@ -64,6 +65,10 @@ class SlurmEngine:
         self._probers: dict[str, tuple[Run, Prober]] = {}
         self._marks = Marks()
         self._queueing = Queueing(slurm, places, python, self._marks)
+
+    async def admit(self, _asked: Resources) -> tuple[str, ...]:
+        """Whatever it is: the cluster knows what it has, and refuses the rest itself."""
+        return ()
 
     async def submit(self, record: Record) -> Record:
         """Give it to the cluster."""

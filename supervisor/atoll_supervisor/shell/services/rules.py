@@ -27,6 +27,9 @@ def faults_of(recipe: Recipe) -> Iterator[Fault]:
             yield Fault(path=path, message=message)
     for name, parameter in recipe.parameters.items():
         yield from _parameter_faults(recipe, name, parameter)
+    if recipe.limits.time_limit is not None and str(recipe.limits.time_limit) == "0":
+        message = "must be above 0; leave it out for none"
+        yield Fault(path=("limits", "time_limit"), message=message)
     try:
         resources_of(recipe.resources, Amounts(), frozenset(), recipe.limits)
     except ClientError as error:
