@@ -1,7 +1,8 @@
-"""A fleet of its own for one benchmark, of agents with the rule-based back end."""
+"""A fleet of its own for one benchmark, its agents with the rule-based back end."""
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -18,6 +19,10 @@ from benchmarks.supervision.signals import cancelled_by_signals
 from benchmarks.supervision.units import ports_of
 
 T = TypeVar("T")
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "atoll_agents"
+LIMIT = 60.0
+"""Seconds that the example fleet gets to come up."""
 
 
 class Wrong(Exception):
@@ -66,3 +71,26 @@ async def started(folder: Path, agents: int) -> AsyncGenerator[Ports]:
         yield Ports(listed[0].port, fleet.api_port)
     finally:
         await asyncio.shield(fleet.shut_down())
+
+
+@asynccontextmanager
+async def examples(folder: Path) -> AsyncGenerator[int]:
+    """The example fleet of this repository; the daemon's port. Raises Wrong as `started`."""
+    place = folder / "e"
+    shutil.copytree(EXAMPLES, place / "agents", ignore=shutil.ignore_patterns("__pycache__"))
+    fleet = Atoll(place, (), next(units.ports()), units.block(10))
+    try:
+        await fleet.start()
+        await _all_running(fleet)
+        yield fleet.api_port
+    finally:
+        await asyncio.shield(fleet.shut_down())
+
+
+async def _all_running(fleet: Atoll) -> None:
+    try:
+        async with asyncio.timeout(LIMIT):
+            while {row.phase for row in await fleet.rows()} != {"running"}:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise Wrong("the example fleet did not come up") from None

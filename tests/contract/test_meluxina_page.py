@@ -422,7 +422,7 @@ def test_only_json_is_taken(meluxina: ServiceDaemon) -> None:
         (b"", "the body is missing"),
         (b"null", "the body: Expected `object`, got `null`"),
         (b"{}", "the body: Object missing required field `recipe_name`"),
-        (b'{"recipe_name": ' + b"[" * 100_000, "the body is nested too deeply"),
+        (b'{"recipe_name": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"recipe_name": "inference/vllm", "config": ' + b'{"a":' * 20_000, "too deeply"),
     ],
     ids=["none", "null", "empty", "deep", "deep-config"],
@@ -436,6 +436,37 @@ def test_a_body_that_is_none_is_told_in_words(
     assert answer.status_code == 400
     assert told in answer.json()["detail"]
     assert answer.json()["who"] == "client"
+
+
+def test_half_an_emoji_is_taken_as_the_replacement_character(
+    meluxina: ServiceDaemon, service: str
+) -> None:
+    """As by every other route: nothing of the body is truncated."""
+
+    def sent(path: str, body: bytes) -> httpx.Response:
+        headers = {"Content-Type": "application/json"}
+        return httpx.post(
+            f"{meluxina.url}/api/v1{path}", content=body, headers=headers, timeout=60, verify=PLAIN
+        )
+
+    made = sent("/services", rb'{"recipe_name": "cut: \ud83d"}')
+    assert made.json()["detail"] == "Recipe 'cut: \ufffd' not found"
+    assert sent(f"/vllm/{service}/prompt", rb'{"prompt": "cut: \ud83d"}').status_code == 200
+
+
+def test_a_broken_recipe_is_the_daemons_and_told_by_its_name(meluxina: ServiceDaemon) -> None:
+    """Anybody may read it: nothing of this machine's folders is told."""
+    own = meluxina.agents.parent / "recipes" / "broken"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "bomb.toml").write_text("name = ")
+    (own / "open.toml").write_text('name = "x"\ncommand = ["x"]\n')
+    (own / "open.toml").chmod(0o666)
+    for name, told in (("bomb", "broken/bomb.toml:1"), ("open", "broken/open.toml: can be")):
+        answer = meluxina.get(f"/api/v1/recipes/broken/{name}")
+        assert (answer.status_code, answer.json()["who"]) == (500, "atoll")
+        assert answer.json()["detail"].startswith(told)
+        assert str(meluxina.home) not in answer.text
+    assert str(meluxina.home) not in meluxina.get("/api/v1/recipes").text
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,18 @@ def test_the_list_is_newest_first_by_agent_and_status_and_in_pages(fleet: Daemon
     assert all(one["status"] == "failed" for one in fleet.get("/run?status=failed").json()["runs"])
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "limit=x", "status=odd", "before=-1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=10001",
+        "limit=x",
+        "status=odd",
+        "before=-1",
+        "status=failed&status=completed",
+        "limit=1&limit=2",
+    ],
+)
 def test_a_wrong_wish_for_a_list_is_400_and_named(fleet: Daemon, query: str) -> None:
     answer = fleet.get(f"/run?{query}")
     assert answer.status_code == 400
@@ -541,7 +552,15 @@ def test_a_batch_s_webhook_is_told_of_each_run(fleet: Daemon) -> None:
 
 @pytest.mark.parametrize("path", ["/run/agent", "/run/batch"])
 @pytest.mark.parametrize(
-    "webhook", [{"url": "file:///x"}, {"url": "http://h/", "secret": "x" * 1001}]
+    "webhook",
+    [
+        {"url": "file:///x"},
+        {"url": "http://h/", "secret": "x" * 1001},
+        {"url": "http://169.254.169.254/latest"},
+        {"url": "http://2852039166/latest"},
+        {"url": "http://[fe80::1]/"},
+        {"url": "http://[::ffff:169.254.169.254]/"},
+    ],
 )
 def test_a_webhook_that_cannot_be_is_400_for_runs_and_batches(
     fleet: Daemon, path: str, webhook: dict

@@ -24,6 +24,12 @@ def test_every_way_small_models_write_a_call_is_read(text: str) -> None:
     assert (call.name, call.arguments) == ("weather", {"town": "Turku"})
 
 
+def test_half_an_emoji_in_a_call_is_taken_as_the_replacement_character() -> None:
+    text = r'{"name":"weather","arguments":{"town":"cut: \ud83d"}}'
+    (call,) = calls_in_text(text, KNOWN, 0)
+    assert call.arguments == {"town": "cut: \ufffd"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

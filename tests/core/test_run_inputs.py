@@ -30,6 +30,20 @@ def test_words_go_over_the_document() -> None:
     assert inputs_of(["topic=new"], document) == {"topic": "new", "depth": "short"}
 
 
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["query=a", "query=b"], "`query`: it is given twice"),
+        (["n:=1", "n=1"], "`n`: it is given twice"),
+        (["query=a", "two", "words"], "`query`: 'two words' would be the same input"),
+        (["two", "query:=null"], "`query`: 'two' would be the same input"),
+    ],
+)
+def test_no_input_is_dropped_for_another_of_its_name(words: list[str], fault: str) -> None:
+    with pytest.raises(click.UsageError, match=fault):
+        inputs_of(words, None)
+
+
 def test_what_is_no_json_says_where_and_how_text_is_given() -> None:
     with pytest.raises(click.UsageError, match=r"n:=three is no JSON: .*given as n=three"):
         inputs_of(["n:=three"], None)

@@ -122,6 +122,12 @@ def test_a_fenced_answer_is_taken() -> None:
     assert story.result == {"result": "x"}
 
 
+def test_half_an_emoji_in_an_answer_is_taken_as_the_replacement_character() -> None:
+    """A model that stops inside a character sends one; the rest of its answer is good."""
+    story = Story(plan(), finding(A)).answer(r'{"result": "cut: \ud83d"}')
+    assert story.result == {"result": "cut: \ufffd"}
+
+
 def test_an_answer_that_does_not_fit_may_be_mended_once() -> None:
     story = Story(plan(), finding(A)).answer("I think so")
     ask = story.last.ask

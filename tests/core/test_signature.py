@@ -214,6 +214,25 @@ def test_a_value_that_does_not_fit_is_named_and_the_schema_agrees(
         jsonschema.validate(values, json_schema(SIGNATURE))
 
 
+def test_what_is_whole_is_kept_as_an_int() -> None:
+    """JSON has 3.0 for 3, at any depth."""
+    signature = parse_signature("n: int?, tags: list[int], by: dict[str, list[int]], x: float")
+    values = {"n": 3.0, "tags": [1, -2.0], "by": {"a": [4e18]}, "x": 1.0}
+    assert faults_of(signature, values, "output") == ()
+    found = completed(signature, values)
+    assert repr(found) == repr(
+        {"n": 3, "tags": [1, -2], "by": {"a": [4_000_000_000_000_000_000]}, "x": 1.0}
+    )
+    assert completed(signature, {"tags": [], "by": {}, "x": 1})["n"] is None
+
+
+@pytest.mark.parametrize("number", [1e30, -1e19, 2.0**63, 100_000_000_000_000_000_000.0])
+def test_a_number_whose_digits_nobody_keeps_is_no_int(number: float) -> None:
+    """JSON of 20 digits is read as a float: what is stored would be another number."""
+    faults = faults_of(parse_signature("n: int"), {"n": number}, "output")
+    assert faults == ("output `n` must be int, not a number of more than 64 bits",)
+
+
 def test_what_is_missing_is_named_with_its_type() -> None:
     faults = faults_of(SIGNATURE, {}, "input")
     assert faults[0] == "input `q` (str) is missing"

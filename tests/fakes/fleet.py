@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from atoll.config.names import slug_of, without_tag
 from atoll.errors import NotFound
@@ -51,7 +52,7 @@ class MemoryFleet:
     """A Fleet (atoll_supervisor.ports) that runs nothing and remembers what it was asked.
 
     `calls` holds (verb, slug, wait). An agent whose slug is in `stubborn`
-    comes out of start and restart as failed.
+    comes out of start and restart as failed; in `kept`, its old process outlives a restart.
     """
 
     def __init__(self, logs: Path, *rows: Row) -> None:
@@ -59,6 +60,7 @@ class MemoryFleet:
         self.degraded = ""
         self.calls: list[tuple[str, str, bool]] = []
         self.stubborn: set[str] = set()
+        self.kept: set[str] = set()
         self._logs = logs
         self._rows = {row.slug: row for row in rows}
 
@@ -86,7 +88,13 @@ class MemoryFleet:
         return self._change("stop", name, wait, "stopped")
 
     async def restart(self, name: str, *, wait: bool = True) -> Row:
-        return self._change("restart", name, wait, "running")
+        row = self._change("restart", name, wait, "running")
+        if row.slug in self.kept:
+            row = replace(row, reason="the new process did not start: exit 1")
+        else:
+            row = replace(row, generation=row.generation + 1)
+        self._rows[row.slug] = row
+        return row
 
     def log_file(self, name: str) -> Path:
         return self._logs / f"{self.row(name).slug}.log"
@@ -95,10 +103,8 @@ class MemoryFleet:
         row = self.row(name)
         self.calls.append((verb, row.slug, wait))
         if status == "running" and row.slug in self.stubborn:
-            row = msgspec.structs.replace(
-                row, status="failed", phase="failed", reason="exit 1", last_exit=CRASHED
-            )
+            row = replace(row, status="failed", phase="failed", reason="exit 1", last_exit=CRASHED)
         elif wait:
-            row = msgspec.structs.replace(row, status=status, phase=status)
+            row = replace(row, status=status, phase=status)
         self._rows[row.slug] = row
         return row

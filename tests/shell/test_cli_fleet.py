@@ -107,6 +107,15 @@ async def test_an_unknown_name_is_exit_4_with_the_nearest(
     assert "did you mean `ghidraagent`?" in said.err
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "ghidraagent/logs", "../agents"])
+async def test_a_name_that_would_lead_to_another_route_is_nobodys(
+    api: Daemon, tmp_path: Path, name: str
+) -> None:
+    said = await run(api, tmp_path, "show", name)
+    assert (said.code, said.out) == (4, "")
+    assert f"there is no agent {name!r}" in said.err
+
+
 @pytest.mark.parametrize("command", ["start", "stop", "restart"])
 async def test_an_action_reaches_the_agents_that_are_named(
     api: Daemon, tmp_path: Path, command: str
@@ -141,6 +150,17 @@ async def test_an_agent_that_does_not_come_up_is_exit_1_with_its_reason(
     assert "● GhidraAgent - failed: exit 1" in said.out
     assert "error: GhidraAgent is failed: exit 1" in said.err
     assert "atoll logs ghidraagent" in said.err
+
+
+async def test_a_restart_that_left_the_old_process_serving_is_exit_1_with_its_reason(
+    api: Daemon, tmp_path: Path
+) -> None:
+    api.fleet.kept.add("ghidraagent")
+    said = await run(api, tmp_path, "restart", "ghidraagent")
+    assert said.code == 1
+    assert "error: GhidraAgent is not restarted: the new process did not start" in said.err
+    told = await run(api, tmp_path, "restart", "ghidraagent", "--json")
+    assert (told.code, json.loads(told.out)["agents"][0]["generation"]) == (1, 1)
 
 
 async def test_some_done_and_some_not_is_exit_8(api: Daemon, tmp_path: Path) -> None:

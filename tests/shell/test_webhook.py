@@ -129,6 +129,18 @@ def test_which_addresses_are_told_nothing(address: str, private: str, served: st
         assert bool(words) == bool(said)
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "0xa9fea9fe", "[fe80::1]", "224.0.0.1"])
+async def test_an_address_that_can_never_be_told_is_refused_at_once(host: str) -> None:
+    assert Messenger().refusal(Webhook(f"http://{host}/"))
+
+
+async def test_this_machine_is_refused_at_once_only_while_it_serves_others() -> None:
+    """A name is judged when it is told."""
+    for host, word in (("127.0.0.1", "this machine"), ("localhost", ""), ("h.invalid", "")):
+        assert word in Messenger(serves_others=True).refusal(Webhook(f"http://{host}/"))
+        assert Messenger().refusal(Webhook(f"http://{host}/")) == ""
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1"])
 async def test_strangers_cannot_reach_this_machine_whatever_they_call_it(host: str) -> None:
     """Numbers are written in many ways, and any name may stand for them."""

@@ -81,7 +81,7 @@ def test_twenty_kills_lose_no_acknowledged_message_and_tell_no_event_twice() -> 
             (
                 "what recording a run adds",
                 "50 runs listed",
-                "20 background runs at once",
+                "20 background runs of the example fleet",
                 "1000 signatures parsed",
                 "1000 signatures of strangers",
             ),

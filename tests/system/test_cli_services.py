@@ -101,6 +101,11 @@ def test_one_that_does_not_come_up_fails_with_the_line_that_says_why(
     [
         (("show", "nope"), 4, "Service not found\n  `atoll services` lists them"),
         (("logs", "-f", "nope"), 4, "Service not found"),
+        (("show", "targets"), 4, "Service not found\n  `atoll services` lists them"),
+        (("stop", "targets"), 4, "Service not found"),
+        (("show", "."), 4, "Service not found"),
+        (("logs", "-f", ""), 4, "Service not found"),
+        (("logs", "a/../b"), 4, "Service not found"),
         (("stop", "nope"), 4, "Service not found"),
         (("start", "inference/vlm"), 4, "Recipe 'inference/vlm' not found; did you mean"),
         (("start", "inference/vllm", "-e", "X"), 2, "'X' is no NAME=VALUE"),

@@ -93,6 +93,24 @@ async def test_a_broken_replacement_leaves_the_old_process_serving(daemon: Daemo
         assert (after["pid"], after["status"]) == (before["pid"], "running")
 
 
+async def test_a_restart_that_started_nothing_new_says_so(daemon: Daemon) -> None:
+    """Until what keeps it from starting is mended; the old one serves all the while."""
+    manifest = add_agent(daemon.agents, "Tools", '[tools]\npython = "tools.py"\n')
+    (manifest.parent / "tools.py").write_text("")
+    with running(daemon):
+        before = daemon.row("tools")
+        (manifest.parent / "tools.py").write_text("import nowhere_at_all\n")
+        said = await asyncio.to_thread(daemon.run, "restart", "tools")
+        assert (said.returncode, daemon.row("tools")["pid"]) == (1, before["pid"])
+        assert "Tools is not restarted: the new process did not start" in said.stderr
+        assert "the previous one goes on serving" in said.stderr
+        assert daemon.chat(int(str(before["port"]))) == "Hello from Tools"
+        (manifest.parent / "tools.py").write_text("")
+        mended = await asyncio.to_thread(daemon.run, "restart", "tools")
+        assert (mended.returncode, mended.stderr) == (0, "")
+        assert daemon.row("tools")["pid"] != before["pid"]
+
+
 async def test_a_hundred_restarts_at_once_are_few_processes(daemon: Daemon) -> None:
     with running(daemon):
         port = int(str(daemon.row("ghidraagent")["port"]))

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,18 +11,28 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.arch.tree import AGENTS
 from tests.fakes.daemon import PLAIN, Daemon, add_agent, eventually, running
 from tests.fakes.disk import OnDisk, small_disk
 from tests.fakes.noting import LIMIT, ended, events, noted, start, workflow
 from tests.fakes.workers import add_worker
 
-PARALLEL = 60
-"""Background runs at once here; benchmarks/runs.py takes 200."""
+PARALLEL = 200
+"""Background runs at once."""
+WORK = [
+    ("assistant", "The number is", "The number is {}"),
+    ("coder", "execute_code", ""),  # whatever it says where there is no sandbox
+    ("coordinator", "Ask machine: how much memory is there?", "machine says: memory says: memory:"),
+    ("librarian", "Search: what happens when an agent crashes?", "search says: [crashes.md"),
+    ("machine", "How much memory is there?", "memory says: memory:"),
+]
+"""Whom the rule-based back end is asked as, for what, and what the answer holds."""
 KILLS = 4
 
 
@@ -178,17 +189,24 @@ def test_a_run_that_waits_for_an_agent_on_its_way_up_is_not_refused(tmp_path: Pa
         assert "`atoll start worker` starts it" in told["error"]
 
 
-def test_many_runs_in_the_background_are_none_of_them_lost(tmp_path: Path) -> None:
-    daemon = Daemon(tmp_path)
-    for name in ("one", "two", "three"):
-        add_worker(daemon.agents, name, {"result": name}, delay=0.05)
-    with running(daemon):
-        names = [("one", "two", "three")[n % 3] for n in range(PARALLEL)]
-        with ThreadPoolExecutor(16) as pool:
-            ids = [run["run_id"] for run in pool.map(lambda name: start(daemon, name), names)]
+def test_many_runs_of_the_example_fleet_are_none_of_them_lost(tmp_path: Path) -> None:
+    """Each agent does what it is for, with its tools and with the others, all at once."""
+    agents = shutil.copytree(AGENTS, tmp_path / "agents", ignore=shutil.ignore_patterns("__py*"))
+    daemon = Daemon(tmp_path, agents=Path(agents))
+    asked = list(islice(cycle(WORK), PARALLEL))
+    with running(daemon), ThreadPoolExecutor(32) as pool:
+
+        def begin(number: int) -> str:
+            name, query, _ = asked[number]
+            return str(start(daemon, name, inputs={"query": f"{query} {number}"})["run_id"])
+
+        ids = list(pool.map(begin, range(PARALLEL)))
         assert len(set(ids)) == PARALLEL
         told = [ended(daemon, run_id) for run_id in ids]
-        assert [one["result"] for one in told] == [{"result": name} for name in names]
+        assert {one["error"] for one in told} == {None}
+        for number, (one, (name, _, result)) in enumerate(zip(told, asked, strict=True)):
+            assert one["agent_name"] == name
+            assert result.format(number) in one["result"]["result"], name
         listed = daemon.get(f"/run?limit={PARALLEL * 2}").json()["runs"]
         assert {one["run_id"] for one in listed} == set(ids)
 
@@ -325,7 +343,7 @@ def test_the_command_line_starts_a_run_and_sees_it_through(tmp_path: Path) -> No
         missing = daemon.run("runs", "start", "nobody")
         assert (missing.returncode, missing.stdout) == (4, "")
         assert "Agent 'nobody' not found" in missing.stderr
-        for words in (("show", ""), ("cancel", "../agents")):
+        for words in (("show", ""), ("cancel", "../agents"), ("show", "batch")):
             wrong = daemon.run("runs", *words)
             assert (wrong.returncode, wrong.stdout) == (2, "")
             assert "is no run's id" in wrong.stderr

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from atoll.errors import UpstreamGarbage
+from atoll.wire.halves import whole
 from atoll.wire.json import JsonObject, JsonValue
 
 SHOWN = 80
@@ -54,7 +55,7 @@ def arguments_of(raw: JsonObject | str | None, tool: str) -> JsonObject:
             f"the arguments of a call of {tool} are over {MOST_ARGUMENTS} characters"
         )
     try:
-        value: JsonValue = msgspec.json.decode(raw or "{}")
+        value: JsonValue = msgspec.json.decode(whole((raw or "{}").encode()))
     except UNREADABLE:
         value = None
     if not isinstance(value, dict):

@@ -19,6 +19,8 @@ from atoll.config.suggest import did_you_mean, shown
 from atoll.wire.json import JsonObject, JsonValue
 
 MOST_FAULTS = 10
+_WIDEST = 2**63
+"""What is whole and further from 0 than this is no `int`: no JSON reader keeps its digits."""
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _JSON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
@@ -44,8 +46,25 @@ def faults_of(signature: Signature, values: JsonObject, what: str) -> tuple[str,
 
 
 def completed(signature: Signature, values: JsonObject) -> JsonObject:
-    """The values in the signature's order, with null for what may be left out."""
-    return {field.name: values.get(field.name) for field in signature.fields}
+    """Values that fit, in the signature's order, with null for what may be left out.
+
+    What is whole is an int where the signature says so: JSON has 3.0 for 3, too.
+    """
+    return {field.name: _exact(field.type, values.get(field.name)) for field in signature.fields}
+
+
+def _exact(kind: Type, value: JsonValue) -> JsonValue:
+    match kind, value:
+        case Plain("int"), float():
+            return int(value)
+        case Maybe(inner), _:
+            return _exact(inner, value)
+        case ListOf(item), list():
+            return [_exact(item, one) for one in value]
+        case DictOf(value=inner), dict():
+            return {key: _exact(inner, one) for key, one in value.items()}
+        case _:
+            return value
 
 
 def _faults(signature: Signature, values: JsonObject, what: str) -> Iterator[str]:
@@ -103,7 +122,7 @@ def _is(word: str, value: JsonValue) -> bool:
         case "int", int():
             return True
         case "int", float():
-            return value.is_integer()
+            return value.is_integer() and abs(value) < _WIDEST
         case "float", int() | float():
             return True
         case _:
@@ -134,7 +153,7 @@ def _kind_of(value: JsonValue) -> str:
         case int():
             return "int"
         case float():
-            return "float"
+            return "float" if abs(value) < _WIDEST else "a number of more than 64 bits"
         case str():
             return "str"
         case list():

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from atoll.wire.halves import whole
 from atoll.wire.json import JsonObject, JsonValue
 from atoll.wire.messages import Call
 
@@ -36,7 +37,7 @@ def calls_in_text(text: str, known: Collection[str], next_id: int) -> tuple[Call
 def _decode(text: str) -> JsonValue:
     value: JsonValue = None
     try:
-        value = msgspec.json.decode(text.strip())
+        value = msgspec.json.decode(whole(text.strip().encode()))
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         value = None
     return value

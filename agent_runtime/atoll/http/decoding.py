@@ -1,18 +1,13 @@
 """Reads a JSON body, whatever nonsense it holds."""
 
-import re
 from typing import TypeVar
 
 import msgspec
 
 from atoll.errors import ClientError
+from atoll.wire.halves import whole
 
 T = TypeVar("T")
-
-_HALF = re.compile(
-    rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\[^u])"  # whole ones, others
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -32,11 +27,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 
 def _decode_mended(decoder: msgspec.json.Decoder[T], body: bytes, fault: str) -> T:
-    """The same with U+FFFD for each half of a surrogate pair, as Go and browsers read it.
-
-    Clients that cut a text between two UTF-16 units, in the middle of an emoji, send them.
-    """
-    mended = _HALF.sub(lambda found: found[1] or rb"\ufffd", body)
+    """The same with U+FFFD for half an emoji."""
+    mended = whole(body)
     if mended == body:
         raise ClientError(fault)
     return decode(decoder, mended)

@@ -84,7 +84,11 @@ async def stop_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Res
     "/restart", status_code=200, operation_id="restart_agent", tags=["agents"], responses=_ANSWERS
 )
 async def restart_agent(fleet: AnyFleet, name: AgentName, wait: Wait = True) -> Response[AgentRow]:
-    """Stop and start an agent, its socket held meanwhile."""
+    """Start a new process of an agent and let it take over; its socket is held meanwhile.
+
+    When the new one does not start, the one before goes on serving: `generation` stays, and
+    `reason` says why.
+    """
     slug = known(fleet, name).slug
     return _outcome(await fleet.restart(slug, wait=wait), wait)
 

@@ -24,6 +24,7 @@ from atoll_supervisor.api.health import About, health
 from atoll_supervisor.api.logs import read_logs
 from atoll_supervisor.api.openapi import openapi_config, openapi_document
 from atoll_supervisor.api.problems import crashed, refused, rejected, too_deep
+from atoll_supervisor.api.reading import LenientRequest, each_once
 from atoll_supervisor.api.run_events import read_run_events
 from atoll_supervisor.api.runs import (
     cancel_run,
@@ -92,7 +93,8 @@ def application(given: Mapping[str, object], access: Access, version: str) -> Li
     return Litestar(
         route_handlers=[*_HANDLERS, actions(), vllm()],
         dependencies={name: _always(value) for name, value in given.items()},
-        guards=[Gate(access)],
+        guards=[Gate(access), each_once],
+        request_class=LenientRequest,
         exception_handlers={
             AtollError: refused,
             HTTPException: rejected,

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from atoll.config.names import MAX_NAME
 from atoll.config.suggest import did_you_mean
-from atoll.errors import AtollError, NotFound
+from atoll.errors import AtollError, ConfigError, NotFound
 from atoll_supervisor.core.answers import ErrorBody
 from atoll_supervisor.ports import Fleet
 
@@ -57,8 +57,13 @@ def no_such_agent(fleet: Fleet, name: str) -> NotFound:
 
 
 def refused(_request: AnyRequest, error: AtollError) -> Response[ErrorBody]:
-    """An error of our own tree."""
-    return _answer(error.status, ErrorBody(str(error), error.code, error.who))
+    """An error of our own tree.
+
+    What an agent's files get wrong stands in its row: a file that a route complains of is
+    the daemon's own, a recipe or a setting.
+    """
+    who = "atoll" if isinstance(error, ConfigError) else error.who
+    return _answer(error.status, ErrorBody(str(error), error.code, who))
 
 
 def rejected(request: AnyRequest, error: HTTPException) -> Response[ErrorBody] | Response[bytes]:

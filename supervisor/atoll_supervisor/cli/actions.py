@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, assert_never
 
 import click
 from msgspec import Struct
@@ -14,12 +15,22 @@ from atoll_supervisor.cli.terminal import complain, out, out_json
 from atoll_supervisor.core.plain import plain_line
 from atoll_supervisor.core.row import Row
 
+if TYPE_CHECKING:
+    from atoll_supervisor.cli.client import Management
+
 AT_ONCE = 64
 """Agents that one command has under way; httpx allows 100 connections.
 
 How many really start side by side is for the daemon to say, and a stop is mostly
 waiting for the answers under way.
 """
+
+
+class Done(Struct, frozen=True):
+    """An agent as it is after the command, and whether it is where that was to bring it."""
+
+    row: Row
+    reached: bool
 
 
 class Undone(Struct, frozen=True):
@@ -69,24 +80,24 @@ def _act(verb: Verb, names: Sequence[str], everyone: bool) -> int:
     if everyone == bool(names):
         raise click.UsageError("give the names of agents, or --all")
     results = asyncio.run(_all(verb, names))
-    rows = tuple(result for result in results if isinstance(result, Row))
+    done = tuple(result for result in results if isinstance(result, Done))
     errors = tuple(result for result in results if isinstance(result, Undone))
     if given().json:
-        out_json(Report(rows, errors))
+        out_json(Report(tuple(one.row for one in done), errors))
     else:
-        _tell(verb, rows, errors)
-    return joint([_exit(verb, result) for result in results])
+        _tell(done, errors)
+    return joint([_exit(result) for result in results])
 
 
-async def _all(verb: Verb, names: Sequence[str]) -> list[Row | Undone]:
+async def _all(verb: Verb, names: Sequence[str]) -> list[Done | Undone]:
     limit = asyncio.Semaphore(AT_ONCE)
     async with connect() as daemon:
         chosen = names or [row.slug for row in await daemon.rows()]
 
-        async def one(name: str) -> Row | Undone:
+        async def one(name: str) -> Done | Undone:
             async with limit:
                 try:
-                    return await daemon.act(verb, name)
+                    return await _done(daemon, verb, name)
                 except Failure as failure:
                     if failure.exit in (Exit.NOT_RUNNING, Exit.AUTH):
                         raise  # it would be the same for every other agent
@@ -95,29 +106,40 @@ async def _all(verb: Verb, names: Sequence[str]) -> list[Row | Undone]:
         return await asyncio.gather(*(one(name) for name in dict.fromkeys(chosen)))
 
 
-def _tell(verb: Verb, rows: Sequence[Row], errors: Sequence[Undone]) -> None:
-    for row in rows:
-        out(agent_line(row))
-        if not _reached(verb, row):
-            _complain_of(row)
+async def _done(daemon: "Management", verb: Verb, name: str) -> Done:
+    """A restart that failed leaves the process before it serving: only a later one is success."""
+    before = await daemon.row(name) if verb == "restart" else None
+    serves = before.generation if before and before.phase == "running" else -1
+    row = await daemon.act(verb, name)
+    match verb:
+        case "stop":
+            return Done(row, row.status == "stopped")
+        case "start" | "restart":
+            return Done(row, row.status == "running" and row.generation > serves)
+        case _:
+            assert_never(verb)
+
+
+def _tell(done: Sequence[Done], errors: Sequence[Undone]) -> None:
+    for one in done:
+        out(agent_line(one.row))
+        if not one.reached:
+            _complain_of(one.row)
     for error in errors:
         complain(error.detail, error.hint)
 
 
-def _exit(verb: Verb, result: Row | Undone) -> Exit:
+def _exit(result: Done | Undone) -> Exit:
     match result:
         case Undone():
             return Exit(result.exit)
-        case Row():
-            return Exit.OK if _reached(verb, result) else Exit.FAILED
-
-
-def _reached(verb: Verb, row: Row) -> bool:
-    return row.status == ("stopped" if verb == "stop" else "running")
+        case Done():
+            return Exit.OK if result.reached else Exit.FAILED
 
 
 def _complain_of(row: Row) -> None:
     """Why it is not where it was to go; an invalid manifest was never run and has no output."""
     why = row.reason or row.config_error or "no reason known"
+    state = "is not restarted" if row.status == "running" else f"is {row.status}"
     hint = "" if row.phase == "invalid" else f"its output: atoll logs {row.slug}"
-    complain(f"{plain_line(row.name)} is {row.status}: {why}", hint)
+    complain(f"{plain_line(row.name)} {state}: {why}", hint)

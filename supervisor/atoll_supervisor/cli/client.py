@@ -47,7 +47,11 @@ _EVENTS_TIMEOUT = httpx.Timeout(10.0, read=50.0)
 
 _SERVICES = "/api/v1/services"
 
-_RUN_ID = re.compile(r"[\w-]+")
+_ID = re.compile(r"[\w-]+")
+"""What an id of a run or a service may look like; dots would lead to another route."""
+_NO_SERVICES, _NO_RUNS = ("targets",), ("agent", "flock", "batch")
+"""Words that stand in a route where an id may stand, and are none."""
+_THEIR_LIST = "`atoll services` lists them"
 _EXITS = {401: Exit.AUTH, 404: Exit.NO_SUCH_AGENT, 504: Exit.TIMEOUT}
 
 
@@ -223,7 +227,7 @@ class Management:
 
     async def service_lines(self, name: str, tail: int) -> AsyncIterator[str]:
         """The last lines of a service, and each new one as it comes."""
-        path = f"{_SERVICES}/{quote(name, safe='')}/logs?tail={tail}&follow=true"
+        path = f"{_service_path(name)}/logs?tail={tail}&follow=true"
         request = self._http.build_request("GET", path, timeout=_STREAM_TIMEOUT)
         answer = await self._checked(request, stream=True)
         try:
@@ -247,12 +251,12 @@ class Management:
             await answer.aclose()
 
     async def _to_service(self, method: str, name: str, more: str = "") -> httpx.Response:
-        path = f"{_SERVICES}/{quote(name, safe='')}{more}"
+        path = f"{_service_path(name)}{more}"
         try:
             return await self._send(method, path, _ACTION_TIMEOUT)
         except Failure as failure:
             if failure.exit is Exit.NO_SUCH_AGENT:
-                failure.hint = "`atoll services` lists them"
+                failure.hint = _THEIR_LIST
             raise
 
     def _service(self, answer: httpx.Response) -> Service:
@@ -311,13 +315,21 @@ def not_running(url: str) -> Failure:
 
 
 def _path(name: str) -> str:
+    if "/" in name or not name.strip("."):  # such a path would lead elsewhere
+        raise Failure(f"there is no agent {name!r}", Exit.NO_SUCH_AGENT, "`atoll ps` lists them")
     return f"/api/v1/agents/{quote(name, safe='')}"
 
 
 def _run_path(run_id: str) -> str:
-    if _RUN_ID.fullmatch(run_id) is None:
+    if _ID.fullmatch(run_id) is None or run_id in _NO_RUNS:
         raise Failure(f"`{run_id}` is no run's id", Exit.USAGE, "`atoll runs` lists them")
     return f"/run/{quote(run_id, safe='')}"
+
+
+def _service_path(name: str) -> str:
+    if _ID.fullmatch(name) is None or name in _NO_SERVICES:
+        raise Failure("Service not found", Exit.NO_SUCH_AGENT, _THEIR_LIST)
+    return f"{_SERVICES}/{quote(name, safe='')}"
 
 
 def _events_path(name: str | None) -> str:

@@ -6,11 +6,13 @@ tried for more than an hour, and no stranger's runs may fill the memory meanwhil
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 import msgspec
 
+from atoll.errors import ClientError
 from atoll_supervisor.core.runs.hooks import WAITS
-from atoll_supervisor.core.runs.records import Run
+from atoll_supervisor.core.runs.records import Run, Webhook
 from atoll_supervisor.core.runs.view import body_of
 from atoll_supervisor.shell.database import NotKept
 from atoll_supervisor.shell.run_store import RunStore
@@ -32,6 +34,12 @@ class Hooks:
         self._messenger = messenger
         self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def judge(self, webhooks: Collection[Webhook | None]) -> None:
+        """Refuse those that could never be told; raises ClientError."""
+        for webhook in webhooks:
+            if webhook is not None and (fault := self._messenger.refusal(webhook)):
+                raise ClientError(f"webhook.url: {fault}")
 
     def tell(self, run: Run) -> None:
         """Tell the run's webhook, if it has one, how the run ended."""

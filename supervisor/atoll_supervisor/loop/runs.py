@@ -220,6 +220,7 @@ class Runs:
     ) -> str:
         """The id of the run or the batch that is there now, by this request or by one before."""
         await self._taken_up.wait()
+        self._hooks.judge({plan.webhook for plan in plans})
         self._room.take(plans)
         outcomes = [accepted(plan) for plan in plans]
         try:

@@ -32,6 +32,18 @@ class Messenger:
         self._making: asyncio.Task[httpx.AsyncClient] | None = None
         self._lookups = ToolThreads()
 
+    def refusal(self, webhook: Webhook) -> str:
+        """Why it could never be told, or "": its URL names an address that is told nothing.
+
+        In any spelling of a number. A name is judged each time it is told: it may move.
+        """
+        try:
+            host = httpx.URL(webhook.url).raw_host.decode("ascii")
+            found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+        except (httpx.InvalidURL, OSError, ValueError):
+            return ""
+        return address_fault(str(found[0][4][0]), serves_others=self._serves_others)
+
     async def post(self, webhook: Webhook, body: bytes, run_id: str) -> str:
         """Send the body; why it was not taken, or ""."""
         try:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from atoll.config.names import NOBODY
 from atoll.config.signature_types import Choice, Field, Plain, Signature
 from atoll.config.signature_values import completed, faults_of, json_schema
+from atoll.wire.halves import whole
 from atoll.wire.json import JsonObject, JsonValue
 from atoll_supervisor.core.runs.events import Ask, Said
 from atoll_supervisor.core.runs.records import Asking, Choosing, Step
@@ -67,7 +68,7 @@ def result_in(signature: Signature | None, text: str) -> JsonObject | Refused:
     if signature is None:
         return {"result": text}
     try:
-        value: JsonValue = msgspec.json.decode(_unfenced(text))
+        value: JsonValue = msgspec.json.decode(whole(_unfenced(text).encode()))
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         return Refused(f"it is no JSON: {error}")
     if not isinstance(value, dict):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from atoll.config.document import Fault, parse_toml, read_file
 from atoll.config.suggest import did_you_mean, shown
 from atoll.config.validate import SET_IT, Validated, validated
-from atoll.errors import ConfigError, NotFound
+from atoll.errors import ConfigError, NotFound, Problem
 from atoll_supervisor.core.services.container import beside
 from atoll_supervisor.core.services.order import JOB
 from atoll_supervisor.core.services.recipe import Recipe
@@ -67,12 +67,33 @@ class Recipes:
 
 def load_recipe(path: Path, file: str) -> Recipe:
     """Read a recipe; raises ConfigError with every mistake and its place."""
-    return _loaded(path, file).recipe
+    return _read(path, file).recipe
 
 
 class _Loaded(Struct, frozen=True):
     recipe: Recipe
     notes: tuple[str, ...] = ()
+
+
+def _read(path: Path, file: str) -> _Loaded:
+    """Anybody may read what is wrong: no place is told from the root of this machine on."""
+    root = str(path).removesuffix(f"/{file}")
+    try:
+        return _loaded(path, file)
+    except ConfigError as error:
+        raise ConfigError(*(_within(root, problem) for problem in error.problems)) from None
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise ConfigError(Problem(file=file, message=message)) from None
+
+
+def _within(root: str, problem: Problem) -> Problem:
+    """The same, its paths told from the folder of recipes on."""
+    file, hint = (
+        text.replace(f"{root}/", "").replace(root, Path(root).name)
+        for text in (problem.file, problem.hint)
+    )
+    return replace(problem, file=file, hint=hint)
 
 
 def _loaded(path: Path, file: str) -> _Loaded:
@@ -105,10 +126,10 @@ def _rules(found: Validated) -> Iterator[Fault]:
 def _listed(path: Path, name: str) -> Listed:
     category = name.rpartition("/")[0]
     try:
-        loaded = _loaded(path, path.name)
-    except (ConfigError, OSError) as error:
-        first = error.problems[0] if isinstance(error, ConfigError) else None
-        told = f"{first.where}: {first.message}" if first else str(error)
+        loaded = _read(path, path.name)
+    except ConfigError as error:
+        first = error.problems[0]
+        told = f"{first.where}: {first.message}"
         return Listed(path=name, name=path.stem, category=category, error=told)
     recipe = loaded.recipe
     return Listed(
