@@ -239,8 +239,12 @@ class ServiceEngine(Protocol):
     async def replace(self, record: Record, anew: Record) -> Record:
         """Run `anew` instead of `record`, never beside it; `anew`, and what is known.
 
-        An error says why `record` goes on as it is; of StillEnds alone that is not true.
+        Raises as `submit` does, and StillEnds; `goes_on` tells what that means for `record`.
         """
+        ...
+
+    def goes_on(self, record: Record, /) -> bool:
+        """Whether nobody has ended it: a start in its place that failed may have."""
         ...
 
     def adopt(self, record: Record) -> Record:

@@ -69,6 +69,9 @@ class FakeEngine:
         await self.cancel(record)
         return placed
 
+    def goes_on(self, record: Record) -> bool:
+        return not self.ends_first or record.job.job_id in self.jobs
+
     def adopt(self, record: Record) -> Record:
         self.adopted.append(record.id)
         return record
@@ -375,6 +378,19 @@ async def test_what_does_not_end_is_not_started_beside_itself(
             await services.restart(row.id)
         assert services.rows()[0].status == "cancelled"
     assert engine.submitted == [row.id]
+
+
+async def test_one_that_has_ended_for_a_start_that_is_refused_has_failed_with_the_reason(
+    services: OwnDisk, engine: FakeEngine
+) -> None:
+    """On this machine: its port was taken in the moment between."""
+    row = await services.create(VLLM)
+    services.saw(row.id, Up(answers=True, host="n1", port=8001))
+    engine.ends_first, engine.refuse = True, 1
+    with pytest.raises(ClientError, match="refused"):
+        await services.restart(row.id)
+    shown = services.rows()[0]
+    assert (shown.status, shown.reason) == ("failed", "the cluster refused the job")
 
 
 async def test_one_that_is_over_and_refused_when_it_is_started_again_has_failed_with_the_reason(

@@ -90,6 +90,10 @@ class LocalEngine:
             raise StillEnds(f"{record.name}: {STILL_ENDS}; ask again in a moment")
         return await self.submit(anew)
 
+    def goes_on(self, record: Record) -> bool:
+        """Whether the fleet still has it."""
+        return unit_of(record.id) in self._fleet.services
+
     def adopt(self, record: Record) -> Record:
         """The first look at the agents directory takes it in, with the process if there is one."""
         blueprint = self._blueprint(record)

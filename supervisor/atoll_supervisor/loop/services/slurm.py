@@ -79,6 +79,10 @@ class SlurmEngine:
         """Queue the new job behind the old one, and then end that."""
         return await self._queueing.replace(record, anew)
 
+    def goes_on(self, record: Record) -> bool:
+        """Yes: its job is ended last of all."""
+        return not record.is_final
+
     def adopt(self, record: Record) -> Record:
         """Nothing: the next look finds its job, or that it is lost."""
         return record

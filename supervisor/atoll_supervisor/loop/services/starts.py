@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from atoll.errors import AtollError
 from atoll_supervisor.core.services.evidence import Ended
-from atoll_supervisor.core.services.machine import begun_again, cancelled
+from atoll_supervisor.core.services.machine import begun_again
 from atoll_supervisor.core.services.recipe import EngineName
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.loop.services.around import Around, StillEnds
@@ -88,10 +88,7 @@ class Starts:
                 raise
 
     async def in_place_of(self, records: Sequence[Record]) -> None:
-        """Start these again, which are at work; an error says why one goes on as it is.
-
-        Only of StillEnds that is not true: it was told to end, and takes its time.
-        """
+        """Start these again, which are at work; one that cannot be goes on, if its engine can."""
         ends = await asyncio.gather(*map(self._in_place_of, records), return_exceptions=True)
         for error in filter(None, ends):
             raise error
@@ -102,9 +99,10 @@ class Starts:
         self._replacing.add(record.id)
         try:
             await self._replace(record)
-        except StillEnds:
-            for now in self._records.as_now((record,)):
-                self._records.change(cancelled(now, self._around.epoch()))
+        except AtollError as error:
+            self._replacing.discard(record.id)
+            if not self._engines[record.engine].goes_on(record):
+                self._fails(record.id, _end_by(error), record.uuid)
             raise
         finally:
             self._replacing.discard(record.id)
@@ -123,3 +121,10 @@ class Starts:
         self._around.note(placed.last_end, record.name)
         self._records.know(placed)
         await self._records.keep(placed)
+
+
+def _end_by(error: AtollError) -> Ended:
+    """How a service is over that was ended for a start that was not made."""
+    if isinstance(error, StillEnds):
+        return Ended("cancelled", "stopped by a user")
+    return Ended("failed", str(error))
