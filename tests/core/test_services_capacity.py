@@ -17,6 +17,7 @@ LARGE = Machine(cpus=64, memory=512 * GIB, gpus=4)
         Resources(),
         Resources(cpu=64, memory=512 * GIB, gpu=4, time_limit=10**9),
         Resources(cpu=0.5, memory=1),
+        Resources(most_cpu=999, most_memory=9 * 1024**4),
     ],
 )
 def test_what_there_is_is_given_without_a_word(asked: Resources) -> None:
@@ -39,9 +40,9 @@ def test_the_requests_of_the_source_page_are_taken_on_a_small_machine_that_says_
     ("asked", "told"),
     [
         (Resources(memory=1024**4), "config.resources.memory: 1T is asked for, and this machine"),
-        (Resources(memory=BEYOND * SMALL.memory + 1), "this machine has 16G"),
+        (Resources(memory=BEYOND["memory"] * SMALL.memory + 1), "this machine has 16G"),
         (Resources(cpu=200), "config.resources.cpu: 200 is asked for, and this machine has 2"),
-        (Resources(cpu=8.001), "up to 4 times may be asked for"),
+        (Resources(cpu=32.001), "up to 16 times may be asked for"),
         (Resources(gpu=2), "config.resources.gpu: 2 are asked for, and this machine has none"),
         (Resources(nodes=2), "config.resources.nodes: 2 are asked for, and this machine is 1"),
     ],

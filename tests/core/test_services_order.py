@@ -157,10 +157,10 @@ def test_null_gpus_are_none_as_the_page_has_it_and_any_other_null_is_as_left_out
 
 
 @pytest.mark.parametrize("asked", [{}, dict.fromkeys(KEYS)])
-def test_where_nobody_says_how_much_the_limit_is_what_there_is(asked: JsonObject) -> None:
+def test_where_nobody_says_how_much_the_limit_holds_and_is_not_asked_for(asked: JsonObject) -> None:
     recipe = replace(RECIPE, resources=Amounts())
     made = order_of(recipe, Wish(recipe_name="r", config={"resources": asked}), str)
-    assert made.resources == Resources(cpu=8, memory=32 * 1024**3, gpu=0, time_limit=90)
+    assert made.resources == Resources(most_cpu=8, most_memory=32 * 1024**3, time_limit=90)
 
 
 def test_a_recipe_without_limits_gives_what_is_asked_for_and_0_is_no_time_limit() -> None:

@@ -6,7 +6,7 @@ from atoll.errors import ClientError
 from atoll.wire.json import JsonObject
 from atoll_supervisor.core.services.order import Order, Wish
 from atoll_supervisor.core.services.recipe import Amounts, Parameter, Recipe
-from atoll_supervisor.core.services.replicas import orders_of
+from atoll_supervisor.core.services.replicas import orders_of, total_of
 
 GIB = 1024**3
 NODES = Amounts(nodes=2, cpu=8, memory="64G", gpu=4, time_limit=60)
@@ -64,6 +64,16 @@ def test_a_recipe_that_spreads_nothing_is_one_service_with_all_it_asks_for() -> 
     (one,) = orders(Recipe(name="r", image="r.sif", resources=NODES, ports=(6333, 6334)))
     assert (one.port, one.resources.gpu, one.resources.nodes) == (6333, 4, 2)
     assert orders(Recipe(name="r", command=("r",)))[0].port == 0
+
+
+def test_a_share_of_little_is_not_nothing_which_would_be_no_limit() -> None:
+    made = orders(config={"resources": {"nodes": 1, "cpu": "0.001", "memory": "0.001K"}})
+    assert {(one.resources.cpu, one.resources.memory) for one in made} == {(0.001, 1024**2)}
+
+
+def test_what_replicas_ask_for_together_is_what_was_asked_for() -> None:
+    whole = total_of(orders(config={"resources": {"nodes": 1}}))
+    assert (whole.nodes, whole.gpu, whole.cpu, whole.memory) == (1, 4, 8, 64 * GIB)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ SHAPE: JsonObject = {
     "category": "inference",
     "image": "vllm.sif",
     "ports": ["8001"],
-    "environment": {"VLLM_HOST": "0.0.0.0", "VLLM_PORT": "8001", "OTHER_PORT": 9, "EAGER": True},
+    "environment": {
+        "VLLM_HOST": "0.0.0.0",
+        "VLLM_PORT": "8001",
+        "OTHER_PORT": 9,
+        "EAGER": True,
+        "HF": None,
+    },
     "resources": {"nodes": "1", "cpu": "2", "gpu": "1"},
     "parameters": {"HF_TOKEN": {"description": "of the hub", "default": ""}},
 }

@@ -160,6 +160,14 @@ def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
         ("a.toml", 'name = "a"\ncommand = ["a", "{prot}"]\n', "a.toml:2:17"),
         ("a.toml", 'name = "a"\ncommand = ["a", "{prot}"]\n', "did you mean `port`?"),
         ("a.toml", 'name = "a"\ncommand = ["{X}"]\n[parameters.X]\n', "must not come from"),
+        (
+            "a.toml",
+            'name = "a"\ncommand = ["/bin/sh", "-ec", "x {X}"]\n[parameters.X]\n',
+            "a.toml:2:30: `command[2]`: `{X}` stands in a program's text",
+        ),
+        ("a.toml", 'name = "a"\nimage = "{X}.sif"\n[parameters.X]\n', "a.toml:2:9: `image`"),
+        ("a.toml", 'name = "a"\ncontainer_def = "{X}"\n[parameters.X]\n', "it is what is run"),
+        ("a.yaml", "name: a\nimage: x\nenvironment:\n  A: {b: 1}\n", "`environment.A`"),
         ("a.toml", 'name = "a"\ncommand = "a b"\n', "a.toml:2:11"),
         (
             "a.toml",
@@ -228,6 +236,12 @@ def test_a_persons_recipe_comes_before_ours(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, name: str, text: str, told: str) -> None:
     assert told in problems(write(tmp_path, name, text))
+
+
+def test_a_number_may_stand_in_a_shells_text_and_a_text_beside_it(tmp_path: Path) -> None:
+    words = '["sh", "-c", "exec x --n {N} --model $1", "x", "{X}"]'
+    text = f'name = "a"\ncommand = {words}\n[parameters.X]\n[parameters.N]\ntype = "integer"\n'
+    load_recipe(write(tmp_path, "a.toml", text), "a.toml")
 
 
 @pytest.mark.parametrize("text", ["[" * 60_000, "- " * 30_000, "{a: " * 10_000, "&a [*a]"])

@@ -12,6 +12,7 @@ from atoll_supervisor.core.services.recipe import Amounts
 KEYS = ("nodes", "cpu", "memory", "gpu", "time_limit")
 _CEILINGS = ("cpu", "memory", "time_limit")
 """Amounts of which 0 is no limit; of the others it is none, and less than any."""
+_UNSAID = {"cpu": "most_cpu", "memory": "most_memory", "time_limit": "time_limit"}
 MIB = 1024 * 1024
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s?([KMGT]?)i?B?", re.ASCII)
 _POWERS = {"": 2, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -20,13 +21,19 @@ _CORES = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?", re.ASCII)
 
 
 class Resources(Struct, frozen=True, kw_only=True):
-    """What one service gets: `memory` in bytes, `time_limit` in minutes; 0 means no limit."""
+    """What one service gets: `memory` in bytes, `time_limit` in minutes; 0 means no limit.
+
+    `most_cpu` and `most_memory` hold a service on this machine for which nobody has said
+    how much; a cluster has defaults of its own for those.
+    """
 
     nodes: int = 1
     cpu: float = 0
     memory: int = 0
     gpu: int = 0
     time_limit: int = 0
+    most_cpu: float = 0
+    most_memory: int = 0
 
 
 def memory_of(value: str | int) -> int:
@@ -42,7 +49,7 @@ def resources_of(base: Amounts, wish: Amounts, given: frozenset[str], most: Amou
 
     `given` are the keys that the request has. Null in it is as left out, but for
     GPUs, of which it asks for none (the source page: "null for CPU-only"). Where
-    neither says how much, what the recipe allows at most is what there is.
+    neither says how much, what the recipe allows at most still holds.
     """
     limits = _read({key: getattr(most, key) for key in KEYS}, "the recipe's limits")
     asked = {key: _asked(key, base, wish, given) for key in KEYS}
@@ -50,7 +57,7 @@ def resources_of(base: Amounts, wish: Amounts, given: frozenset[str], most: Amou
     for key, word in asked.items():
         if word is not None and getattr(most, key) is not None:
             _keep_to(key, word, getattr(found, key), getattr(limits, key), getattr(most, key))
-    unsaid = {key: getattr(limits, key) for key in _CEILINGS if asked[key] is None}
+    unsaid = {_UNSAID[key]: getattr(limits, key) for key in _CEILINGS if asked[key] is None}
     return replace(found, **unsaid)
 
 

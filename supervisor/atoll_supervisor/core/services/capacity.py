@@ -2,9 +2,9 @@
 
 Amounts are ceilings here and nothing is set aside: a server that may use 32 GiB
 seldom does, and the requests of the source page are written for nodes larger
-than a desk's machine. So memory and processors may be asked for up to `BEYOND`
-times what there is, which is told as a warning; more is refused (issue 6, "an
-impossible memory request").
+than a desk's machine. So memory and processors may be asked for up to some times
+what there is, which is told as a warning; more is refused (issue 6, "an impossible
+memory request").
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,9 @@ from msgspec import Struct
 from atoll.errors import ClientError
 from atoll_supervisor.core.services.amounts import Resources
 
-BEYOND = 4
-"""How many times what the machine has a service may ask for."""
+BEYOND = {"cpu": 16, "memory": 4}
+"""How many times what the machine has the replicas of a service may ask for together: who gets
+less time of a processor is late, who gets less memory is not there."""
 _MEND = 'ask for less, or for another engine, such as "engine": "slurm"'
 _UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1, " bytes"))
 
@@ -47,8 +48,8 @@ def _ceiling(key: str, asked: float, there: float, word: str, has: str) -> Itera
     if asked <= there:
         return
     told = f"config.resources.{key}: {word} is asked for, and this machine has {has}"
-    if asked > BEYOND * there:
-        raise ClientError(f"{told}, of which up to {BEYOND} times may be asked for; {_MEND}")
+    if asked > BEYOND[key] * there:
+        raise ClientError(f"{told}, of which up to {BEYOND[key]} times may be asked for; {_MEND}")
     yield f"{told}: it gets no more than that"
 
 

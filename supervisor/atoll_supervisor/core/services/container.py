@@ -25,8 +25,9 @@ if [ ! -e "$1" ]; then
   echo "Building Apptainer image: $1"
   exec 9>"$1.lock"
   flock 9 2>/dev/null
-  if [ ! -e "$1" ] && ! { apptainer build "$1.$4.new" "$2" && mv "$1.$4.new" "$1"; }; then
-    rm -f "$1.$4.new" "$3"
+  rm -f "$1.new"
+  if [ ! -e "$1" ] && ! { apptainer build "$1.new" "$2" && mv "$1.new" "$1"; }; then
+    rm -f "$1.new" "$3"
     echo "its image cannot be built from $2" >&2
     exit 1
   fi
@@ -34,12 +35,13 @@ if [ ! -e "$1" ]; then
   echo "Container build successful"
 fi
 rm -f "$3"
-shift 4
+shift 3
 exec "$@"
 """
-"""`sh -c` of: image, definition, mark, a name of its own, and the command it becomes.
+"""`sh -c` of: image, definition, mark, and the command it becomes.
 
-One builds while others wait, and no half of an image is ever under its name.
+One builds while others wait, and no half of an image is ever under its name; the half
+that somebody left who was ended is removed by the next one.
 """
 
 
@@ -58,7 +60,7 @@ def command_of(recipe: Recipe, gpus: int) -> tuple[str, ...]:
     run = ("apptainer", "run", *(("--nv",) if gpus else ()), recipe.image)
     if not is_built(recipe):
         return run
-    places = (recipe.image, recipe.container_def, f"{{data}}/{MARK}", "{name}")
+    places = (recipe.image, recipe.container_def, f"{{data}}/{MARK}")
     return ("/bin/sh", "-c", _BUILD, "build", *places, *run)
 
 

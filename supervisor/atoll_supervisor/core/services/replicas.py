@@ -3,17 +3,20 @@
 The source system spreads replicas over the GPUs of a job: `gpu // gpu_per_replica`
 on each node, at `base_port` and the ports after it (seeds-contract.md 5.2). Here
 each replica is a service of its own and gets its share of what the recipe asks
-for, so that all of them together get no more than that.
+for: together they get that, and no more unless the request itself says how many.
 """
+
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from atoll.errors import ClientError
-from atoll_supervisor.core.services.amounts import Resources
+from atoll_supervisor.core.services.amounts import MIB, Resources
 from atoll_supervisor.core.services.order import FindModel, Order, Wish, order_of
 from atoll_supervisor.core.services.recipe import Recipe
 
 LAST_PORT = 65_535
+LEAST_CPU = 0.001
 
 
 def orders_of(recipe: Recipe, wish: Wish, find: FindModel) -> tuple[Order, ...]:
@@ -35,6 +38,17 @@ def orders_of(recipe: Recipe, wish: Wish, find: FindModel) -> tuple[Order, ...]:
     )
 
 
+def total_of(orders: Sequence[Order]) -> Resources:
+    """What all of them ask for together, where they run on one machine."""
+    each = [order.resources for order in orders]
+    return Resources(
+        nodes=max(one.nodes for one in each),
+        cpu=sum(one.cpu for one in each),
+        memory=sum(one.memory for one in each),
+        gpu=sum(one.gpu for one in each),
+    )
+
+
 def _spread(order: Order) -> tuple[int, Resources]:
     """Replicas that fit the GPUs of all nodes, and what each of them gets of its node."""
     each, whole = order.gpu_per_replica, order.resources
@@ -45,6 +59,17 @@ def _spread(order: Order) -> tuple[int, Resources]:
         told = f"{whole.gpu} is less than the {each} that each replica has (gpu_per_replica)"
         raise ClientError(f"config.resources.gpu: {told}")
     share = replace(
-        whole, nodes=1, gpu=each, cpu=round(whole.cpu / here, 3), memory=whole.memory // here
+        whole,
+        nodes=1,
+        gpu=each,
+        cpu=_part(whole.cpu, here, LEAST_CPU),
+        memory=int(_part(whole.memory, here, MIB)),
+        most_cpu=_part(whole.most_cpu, here, LEAST_CPU),
+        most_memory=int(_part(whole.most_memory, here, MIB)),
     )
     return here * whole.nodes, share
+
+
+def _part(whole: float, count: int, least: float) -> float:
+    """Of nothing asked for it is nothing: 0 means no limit, which no share may become."""
+    return max(round(whole / count, 3), least) if whole else 0

@@ -55,7 +55,9 @@ def as_ours(data: JsonObject) -> JsonObject:
     if isinstance(made.get("version"), int | float):
         made["version"] = str(made["version"])
     if isinstance(environment := made.get("environment"), dict):
-        made["environment"] = {name: _word(value) for name, value in environment.items()}
+        made["environment"] = {
+            name: _word(value) for name, value in environment.items() if value is not None
+        }
     ports = made.get("ports")
     if isinstance(ports, int | str | list):
         made["ports"] = [_number(one) for one in (ports if isinstance(ports, list) else [ports])]
@@ -135,5 +137,8 @@ def _number(value: JsonValue) -> JsonValue:
     return value
 
 
-def _word(value: JsonValue) -> str:
+def _word(value: JsonValue) -> JsonValue:
+    """A number or a truth as the text it was; a list is a mistake, for the check to find."""
+    if isinstance(value, list | dict):
+        return value
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -209,5 +209,6 @@ def _policy(order: Order) -> Policy:
 
 
 def _limits(order: Order) -> dict[str, float]:
-    asked = {"memory": float(order.resources.memory), "cpu": order.resources.cpu}
-    return {name: limit for name, limit in asked.items() if limit}
+    asked = order.resources
+    most = {"memory": float(asked.memory or asked.most_memory), "cpu": asked.cpu or asked.most_cpu}
+    return {name: limit for name, limit in most.items() if limit}

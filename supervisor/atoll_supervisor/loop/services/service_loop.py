@@ -26,7 +26,7 @@ from atoll_supervisor.core.services.record import (
     group_of,
     row_of,
 )
-from atoll_supervisor.core.services.replicas import orders_of
+from atoll_supervisor.core.services.replicas import orders_of, total_of
 from atoll_supervisor.core.services.summary import Ending, Listed, ModelList
 from atoll_supervisor.loop.services.around import STILL_ENDS, Around, StillEnds
 from atoll_supervisor.loop.services.asking import Asking
@@ -157,7 +157,7 @@ class ServiceLoop:
         recipe = await self.recipe(wish.recipe_name)
         orders = await asyncio.to_thread(orders_of, recipe, wish, self._around.find)
         engine = wish.engine or recipe.engine or self._around.usual_engine
-        warned = await self._engines[engine].admit(orders[0].resources)
+        warned = await self._engines[engine].admit(total_of(orders))
         await self._make_room(len(orders))
         group, now = new_group() if len(orders) > 1 else None, self._around.epoch()
         records = [made(wish, recipe, order, engine, group, now) for order in orders]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from posixpath import basename
 
 from atoll.config.document import Fault
 from atoll.config.suggest import did_you_mean, shown
@@ -14,6 +15,11 @@ from atoll_supervisor.core.services.recipe import Amounts, Parameter, ParameterT
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PATH = re.compile(r"/[!-~]*", re.ASCII)
 _OURS = "is a name of ours"
+_INTERPRETERS = frozenset(
+    {"sh", "bash", "dash", "ash", "zsh", "ksh", "python", "python3", "{python}", "perl", "node"}
+)
+_AS_TEXT = re.compile(r"-[A-Za-z]*[ceE]", re.ASCII)
+"""Options after which a program's text stands."""
 
 
 def faults_of(recipe: Recipe) -> Iterator[Fault]:
@@ -52,6 +58,23 @@ def _command_faults(recipe: Recipe) -> Iterator[Fault]:
                 yield Fault(path=("command", number), message=message, hint=hint)
     if recipe.command and "{" in recipe.command[0] and recipe.command[0] != "{python}":
         yield Fault(path=("command", 0), message="the program must not come from a parameter")
+    for key, image in (("image", recipe.image), ("container_def", recipe.container_def)):
+        if set(PLACE.findall(image)) - {JOB}:
+            yield Fault(path=(key,), message="must not come from a parameter: it is what is run")
+    yield from _text_faults(recipe)
+
+
+def _text_faults(recipe: Recipe) -> Iterator[Fault]:
+    """A request's text must not become a program's."""
+    program, *words = recipe.command or [""]
+    at = next((n for n, word in enumerate(words[:-1]) if _AS_TEXT.fullmatch(word)), None)
+    if basename(program) not in _INTERPRETERS or at is None:
+        return
+    for name in PLACE.findall(words[at + 1]):
+        if name in recipe.parameters and recipe.parameters[name].type in ("string", "gguf"):
+            message = f"`{{{name}}}` stands in a program's text: a request could name a command"
+            hint = f'let the text read an argument ("$1") and give it "{{{name}}}" as one'
+            yield Fault(path=("command", at + 2), message=message, hint=hint)
 
 
 def _environment_faults(recipe: Recipe) -> Iterator[Fault]:
