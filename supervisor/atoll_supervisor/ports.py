@@ -247,6 +247,10 @@ class ServiceEngine(Protocol):
         """Whether nobody has ended it: a start in its place that failed may have."""
         ...
 
+    def may_have_job(self, uuid: str, /) -> bool:
+        """Whether a start of this uuid may have a job that this daemon is to look for."""
+        ...
+
     def adopt(self, record: Record) -> Record:
         """Look after a service that an earlier daemon began; called before anything else."""
         ...

@@ -136,7 +136,8 @@ def test_one_that_is_started_again_remembers_its_end_and_nothing_else() -> None:
     over, _ = after((0, ANSWERS), (1, Ended("failed", "exit code 1")))
     again = begun_again(over, "new")
     assert (again.status, again.last_end) == ("pending", "failed: exit code 1")
-    fresh = replace(record(), uuid="new", last_end=again.last_end)
+    was = record()
+    fresh = replace(was, uuid="new", last_end=again.last_end, others=(was.uuid,))
     assert again == fresh
     one, _ = after((100, ANSWERS), begin=again)
     assert (one.status, one.last_end) == ("running", "failed: exit code 1")

@@ -1,5 +1,6 @@
 """From a recipe and a request to a command line: what a request may say, and what it may not."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -161,6 +162,13 @@ def test_where_nobody_says_how_much_the_limit_holds_and_is_not_asked_for(asked: 
     recipe = replace(RECIPE, resources=Amounts())
     made = order_of(recipe, Wish(recipe_name="r", config={"resources": asked}), str)
     assert made.resources == Resources(most_cpu=8, most_memory=32 * 1024**3, time_limit=90)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, resources=Amounts(), limits=Amounts())])
+def test_an_order_is_written_as_it_was_read(recipe: Recipe) -> None:
+    """Else the next daemon would take what runs for something else, and start it anew."""
+    made = msgspec.json.encode(order_of(recipe, Wish(recipe_name="r"), str))
+    assert msgspec.json.encode(msgspec.json.decode(made, type=Order)) == made
 
 
 def test_a_recipe_without_limits_gives_what_is_asked_for_and_0_is_no_time_limit() -> None:

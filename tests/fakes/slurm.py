@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -61,7 +60,9 @@ class Cluster:
         return int((self.folder / f"run/{daemon}.pid").read_text())
 
     def kill(self, daemon: str) -> None:
-        os.kill(self.pid(daemon), signal.SIGKILL)
+        process = psutil.Process(self.pid(daemon))
+        process.kill()
+        process.wait(20)
 
     def end(self, daemon: str) -> None:
         """Stop one of its daemons, which then writes down what it knows."""

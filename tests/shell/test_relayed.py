@@ -18,6 +18,7 @@ from atoll.adapters.channel import Pulse
 from atoll.http import relayed
 from atoll.http.relayed import Attended, front_of
 from atoll.wire.relay import FRONT, KEY, LEAVE, PULSE, Beat, greeting_of
+from atoll_supervisor.jobs import pulse
 from atoll_supervisor.jobs.pulse import Attendant
 from tests.fakes.daemon import add_agent
 
@@ -200,6 +201,23 @@ async def test_an_agent_that_leaves_serves_until_its_relay_knows(alpha: Alpha) -
     assert b" 200 " in await asyncio.to_thread(ask, alpha.port, tags), "taken just before"
     assert turned == [True, False]
     assert await asyncio.to_thread(alpha.process.wait, LIMIT) == 0
+
+
+async def test_an_agent_that_has_said_that_it_leaves_may_be_silent(
+    alpha: Alpha, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its port is closed while it finishes what it has, for as long as SLURM lets it."""
+    monkeypatch.setattr(pulse, "SILENCE", 0.5)
+    attendant = Attendant(("127.0.0.1", alpha.port), "secret", lambda: None)
+    assert await attendant.until_ready(LIMIT) == ""
+    lost = asyncio.create_task(attendant.until_lost())
+    alpha.process.terminate()
+    async with asyncio.timeout(LIMIT):
+        while attendant.well:
+            await asyncio.sleep(0.05)
+        monkeypatch.setattr(pulse, "FAREWELL", 1.5)
+        assert not lost.done()
+        assert "did not answer for 1.5 s" in await lost
 
 
 async def nothing(scope: object, receive: object, send: object) -> None:

@@ -1,6 +1,7 @@
 """The loop of services: a real store, real recipes, and an engine that does what a test says."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class FakeEngine:
         self.submitted: list[str] = []
         self.ended: list[str] = []
         self.jobs: set[str] = set()
+        self.refused: set[str] = set()
         self.adopted: list[str] = []
         self.forgotten: list[str] = []
         self.refuse = 1000
@@ -52,6 +54,7 @@ class FakeEngine:
 
     async def submit(self, record: Record) -> Record:
         if len(self.submitted) >= self.refuse:
+            self.refused.add(record.uuid)
             raise ClientError("the cluster refused the job")
         self.submitted.append(record.id)
         job = Job(job_id=str(len(self.submitted)))
@@ -65,12 +68,13 @@ class FakeEngine:
             if not await self.gone(record):
                 raise StillEnds(f"{record.name}: {STILL_ENDS}")
             return await self.submit(anew)
-        placed = await self.submit(anew)
-        await self.cancel(record)
-        return placed
+        return await self.submit(anew)
 
     def goes_on(self, record: Record) -> bool:
         return not self.ends_first or record.job.job_id in self.jobs
+
+    def may_have_job(self, uuid: str) -> bool:
+        return uuid not in self.refused
 
     def adopt(self, record: Record) -> Record:
         self.adopted.append(record.id)
@@ -110,6 +114,10 @@ class OwnDisk(ServiceLoop):
         super().__init__(around)
         self.store = around.store
         self.disk = disk
+
+    def stored(self) -> tuple[Record, ...]:
+        """What the next daemon would find."""
+        return self.store.load()
 
     async def close(self) -> None:
         await super().close()
@@ -282,7 +290,7 @@ async def test_what_runs_is_ended_before_it_is_started_again(
     services.saw(engine.ended[1], Ended("completed"))
     assert services.rows()[1].status == "pending", "its end is no news"
     with pytest.raises(StillEnds, match="already"):
-        await services.restart(group.id)
+        await services.restart(engine.ended[0])
     purging = asyncio.create_task(services.cancel(engine.ended[0], purge=True))
     await asyncio.sleep(0.01)
     engine.left.set()
@@ -312,7 +320,7 @@ async def test_an_end_that_has_not_reached_the_cluster_does_before_a_new_start(
 async def test_one_that_cannot_be_started_again_goes_on(
     services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a refusal nor a cluster that is down costs what runs; what is left over is known."""
+    """A refusal costs nobody what runs, nor does a disk that does not keep the new start."""
     row = await services.create(VLLM)
     services.saw(row.id, Up(answers=True, host="n1", port=8001))
     before = services.rows()[0]
@@ -320,14 +328,68 @@ async def test_one_that_cannot_be_started_again_goes_on(
     with pytest.raises(ClientError, match="refused"):
         await services.restart(row.id)
     assert (services.rows()[0], engine.ended) == (before, [])
+    (record,) = services.all()
+    assert record.others == (), "there surely is no job of that start"
     engine.refuse = 1000
-    monkeypatch.setattr(engine, "cancel", down)
-    with pytest.raises(SlurmDown):
+    save, saved = ServiceStore.save, 0
+
+    async def full_at_last(store: ServiceStore, *records: Record) -> None:
+        nonlocal saved
+        saved += 1
+        if saved > 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        await save(store, *records)
+
+    monkeypatch.setattr(ServiceStore, "save", full_at_last)
+    with pytest.raises(NotKept):
         await services.restart(row.id)
+    monkeypatch.setattr(ServiceStore, "save", save)
     assert services.rows()[0] == before
     (record,) = services.all()
-    assert len(record.others) == 2
-    assert record.uuid not in record.others
+    assert len(record.others) == 1, "whose job is ended at a look"
+    assert engine.jobs == {"1", "2"}
+
+
+async def test_a_daemon_that_dies_in_a_restart_knows_of_both_jobs(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the old one is ended the disk has the new one, with the old one among its others."""
+    row = await services.create(VLLM)
+    (before,) = services.all()
+    kept: list[Record] = []
+
+    async def at_its_end(record: Record) -> None:
+        kept.extend(services.stored())
+
+    monkeypatch.setattr(engine, "cancel", at_its_end)
+    await services.restart(row.id)
+    (record,) = kept
+    assert (record.job_id, record.others) == ("2", (before.uuid,))
+    assert record.uuid != before.uuid
+
+
+async def test_what_is_purged_while_its_late_start_is_ended_stays_forgotten(
+    services: OwnDisk, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.gate.clear()
+    creating = asyncio.create_task(services.create(VLLM))
+    while not engine.submitted:
+        await asyncio.sleep(0.001)
+    row, reached, slowly = services.rows()[0], engine.cancel, asyncio.Event()
+    await services.cancel(row.id, purge=False)
+
+    async def slow(record: Record) -> None:
+        await slowly.wait()
+        await reached(record)
+
+    monkeypatch.setattr(engine, "cancel", slow)
+    engine.gate.set()
+    while not services.all()[0].job.job_id:
+        await asyncio.sleep(0.001)
+    purging = asyncio.create_task(services.cancel(row.id, purge=True))
+    slowly.set()
+    await asyncio.gather(creating, purging)
+    assert (services.rows(), services.stored(), engine.jobs) == ((), (), set())
 
 
 async def test_what_is_started_again_serves_until_its_successor_is_taken(
@@ -419,20 +481,21 @@ async def test_no_replica_waits_for_a_start_that_nobody_makes(
     assert told == [("pending", ""), *[("failed", "the cluster refused the job")] * 2]
 
 
-async def test_a_replica_that_is_started_again_while_its_group_begins_is_begun_once(
+async def test_a_replica_of_a_group_that_begins_is_not_started_again(
     services: OwnDisk, engine: FakeEngine
 ) -> None:
+    """It would be begun twice, and one of the two would be nobody's."""
     engine.gate.clear()
     creating = asyncio.create_task(services.create(replace(VLLM, replicas=2)))
     while not engine.submitted:
         await asyncio.sleep(0)
     second = services.rows()[1]
-    restarting = asyncio.create_task(services.restart(second.id))
-    while len(engine.submitted) < 2:
-        await asyncio.sleep(0.001)
+    with pytest.raises(StillEnds, match="already"):
+        await services.restart(second.id)
     engine.gate.set()
-    await asyncio.gather(creating, restarting)
+    await creating
     assert len(engine.submitted) == 2
+    assert {row.job_id for row in services.rows()} == engine.jobs
 
 
 async def test_what_is_being_forgotten_is_not_started_again(

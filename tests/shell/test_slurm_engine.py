@@ -233,7 +233,7 @@ async def test_a_job_takes_the_place_of_another_only_when_it_is_queued(tmp_path:
     desk.cluster.refusal = None
     placed = await desk.engine.replace(made, anew)
     assert desk.cluster.specs[-1].after == old.job_id, "it begins when the old one has ended"
-    assert desk.cluster.ended == [old.job_id]
+    assert desk.cluster.ended == [], "that is for who keeps the new one"
     assert placed.job_id != old.job_id
 
 
@@ -243,6 +243,8 @@ async def test_a_job_that_should_have_taken_a_place_and_did_not_is_ended(desk: D
     desk.cluster.stubborn[old.job_id] = SlurmDown("slurmctld does not answer")
     with pytest.raises(SlurmDown, match="s-a goes on as it is"):
         await desk.engine.replace(made, replace(made, uuid="u-new", job=JobKey()))
+    assert desk.cluster.specs == [], "what cannot be ended needs no successor"
+    desk.cluster.put("atoll:u-new", "s-a")  # a daemon that was killed had queued it
     await desk.until(lambda: desk.cluster.ended == ["2"])
     assert desk.records["a"] == made
 

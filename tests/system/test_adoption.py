@@ -208,7 +208,7 @@ def test_down_without_a_daemon_ends_the_agents_that_one_had_left(daemon: Daemon)
         assert "atoll up -d" in ps.stderr
         down = daemon.run("down")
         assert (down.returncode, "had left" in down.stdout) == (0, True), down.stderr
-        assert are_gone(tree)
+        eventually(lambda: are_gone(tree), 5, "the keeper has let go of all, and has only to exit")
         assert daemon.run("down").returncode == 3
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -198,6 +199,20 @@ restart = "never"
         daemon.ask("POST", f"/api/v1/services/{made['id']}/restart").raise_for_status()
         daemon.until(made["id"], "running")
         assert pid_of(daemon, made["id"]) != pid
+
+
+def test_of_many_restarts_at_once_one_is_made(daemon: ServiceDaemon) -> None:
+    made = daemon.create()
+    daemon.until(made["id"], "running")
+    pid = pid_of(daemon, made["id"])
+    restart = f"/api/v1/services/{made['id']}/restart"
+    with ThreadPoolExecutor(4) as people:
+        answers = list(people.map(lambda _: daemon.ask("POST", restart), range(4)))
+    told = sorted(answer.status_code for answer in answers)
+    assert (told[0], set(told)) == (200, {200, 503}), told
+    assert any("is being started already" in answer.text for answer in answers)
+    daemon.until(made["id"], "running")
+    assert pid_of(daemon, made["id"]) != pid
 
 
 def test_a_recipe_says_how_often_its_server_is_started_again(tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ class Attended:
                     await self._left.wait()
                     who = "its job" if self._is_leaving else "its relay"
                     return f"{who} has told it to stop"
+        self._left.set()
         return "no relay has asked for this agent any more: it stops"
 
     def _leave_after(self, seconds: float) -> None:

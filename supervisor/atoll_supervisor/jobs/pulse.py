@@ -13,6 +13,9 @@ from atoll_supervisor.shell.probe import Prober
 
 FIRST = 0.1
 """Seconds between two questions to an agent that has not answered yet."""
+FAREWELL = 300.0
+"""Seconds that an agent which has said that it leaves may be silent. SLURM ends it after its
+KillWait, 30 s as shipped, and then its queue says so; this is for a cluster that says nothing."""
 _SAME = 0.5
 """Seconds by which two tellings of one moment may differ: answers take their time."""
 
@@ -51,10 +54,15 @@ class Attendant:
     async def until_lost(self) -> str:
         """Go on asking; says why, when it has not answered for `SILENCE` seconds."""
         why = ""
-        while not why or time.monotonic() - self._heard < SILENCE:
+        while not why or time.monotonic() - self._heard < self._patience:
             await asyncio.sleep(BEAT)
             why = await self._ask()
-        return f"it did not answer for {SILENCE:g} s: {why}"
+        return f"it did not answer for {self._patience:g} s: {why}"
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of silence: one that leaves has closed its port, and finishes what it has."""
+        return FAREWELL if self._is_leaving else SILENCE
 
     async def tell_to_leave(self) -> bool:
         """Have the agent finish what it has and end; whether it has heard that.

@@ -28,11 +28,11 @@ class Resources(Struct, frozen=True, kw_only=True):
     """
 
     nodes: int = 1
-    cpu: float = 0
+    cpu: float = 0.0
     memory: int = 0
     gpu: int = 0
     time_limit: int = 0
-    most_cpu: float = 0
+    most_cpu: float = 0.0
     most_memory: int = 0
 
 
@@ -92,7 +92,7 @@ def _read(asked: dict[str, str | float | None], where: str) -> Resources:
             raise ClientError(f"{where}.{key}: {told}") from None
     return Resources(
         nodes=int(numbers.get("nodes", 1)),
-        cpu=numbers.get("cpu", 0),
+        cpu=float(numbers.get("cpu", 0)),
         memory=int(numbers.get("memory", 0)),
         gpu=int(numbers.get("gpu", 0)),
         time_limit=int(numbers.get("time_limit", 0)),

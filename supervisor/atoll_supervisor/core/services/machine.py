@@ -71,6 +71,7 @@ def begun_again(record: Record, uuid: str) -> Record:
         restarts=0,
         ended_at=None,
         last_end=_last_end(record),
+        others=(*record.others, record.uuid),
         job=Job(),
     )
 

@@ -42,8 +42,8 @@ class Record(Struct, frozen=True, kw_only=True):
     server was started with. `starting_since` is when it began to be up without
     answering, `up_since` when its process first ran. `last_end` is how it ended
     before somebody had it started again. `warnings` say what it gets less of than
-    was asked for. `others` are uuids of starts that came to nothing, of which a
-    job may be left.
+    was asked for. `others` are uuids of its other starts, of which a job may be
+    left that nobody wants.
     """
 
     id: str

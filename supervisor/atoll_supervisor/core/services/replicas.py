@@ -39,13 +39,17 @@ def orders_of(recipe: Recipe, wish: Wish, find: FindModel) -> tuple[Order, ...]:
 
 
 def total_of(orders: Sequence[Order]) -> Resources:
-    """What all of them ask for together, where they run on one machine."""
+    """What all of them ask for together, where they run on one machine.
+
+    Of GPUs what one asks for, unless the recipe spreads its own over them: none is set aside.
+    """
     each = [order.resources for order in orders]
+    gpus = [one.gpu for one in each]
     return Resources(
         nodes=max(one.nodes for one in each),
         cpu=sum(one.cpu for one in each),
         memory=sum(one.memory for one in each),
-        gpu=sum(one.gpu for one in each),
+        gpu=sum(gpus) if orders[0].gpu_per_replica else max(gpus),
     )
 
 
@@ -72,4 +76,4 @@ def _spread(order: Order) -> tuple[int, Resources]:
 
 def _part(whole: float, count: int, least: float) -> float:
     """Of nothing asked for it is nothing: 0 means no limit, which no share may become."""
-    return max(round(whole / count, 3), least) if whole else 0
+    return max(round(whole / count, 3), least) if whole else 0.0

@@ -54,6 +54,7 @@ class LocalEngine:
         self._environ = {name: environ[name] for name in ("PATH", "HOME") if name in environ}
         self._saw = saw
         self._gone: dict[str, asyncio.Event] = {}
+        self._begun: dict[str, str] = {}
         fleet.changed = self._changed
 
     async def admit(self, asked: Resources) -> tuple[str, ...]:
@@ -66,6 +67,7 @@ class LocalEngine:
         slug = blueprint.spec.slug
         if record.order.port:
             await self._claim(slug, record.order.port)
+        self._begun[slug] = record.uuid
         self._fleet.services[slug] = blueprint
         self._fleet.hands.learn({slug: blueprint})
         self._fleet.post([(slug, ev.SpecAccepted(blueprint.spec))])
@@ -91,21 +93,27 @@ class LocalEngine:
         return await self.submit(anew)
 
     def goes_on(self, record: Record) -> bool:
-        """Whether the fleet still has it."""
-        return unit_of(record.id) in self._fleet.services
+        """Whether the fleet still has this start of it."""
+        return self._begun.get(unit_of(record.id)) == record.uuid
+
+    def may_have_job(self, _uuid: str) -> bool:
+        """No: the keeper has one process of each unit."""
+        return False
 
     def adopt(self, record: Record) -> Record:
         """The first look at the agents directory takes it in, with the process if there is one."""
         blueprint = self._blueprint(record)
+        self._begun[blueprint.spec.slug] = record.uuid
         self._fleet.services[blueprint.spec.slug] = blueprint
         if record.port:
             self._fleet.hands.ports.keep({blueprint.spec.slug: record.port})
         return record
 
     async def cancel(self, record: Record) -> None:
-        """Have the fleet stop it and drop it."""
+        """Have the fleet stop it and drop it; a later start of it is another."""
         slug = unit_of(record.id)
-        if self._fleet.services.pop(slug, None) is not None:
+        if self._begun.get(slug) == record.uuid:
+            del self._begun[slug], self._fleet.services[slug]
             self._fleet.post([(slug, ev.Removed("the service was ended"))])
 
     def still_ends(self, record: Record) -> bool:

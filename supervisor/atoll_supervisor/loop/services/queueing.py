@@ -21,13 +21,15 @@ from atoll_supervisor.shell.slurm import SlurmDown, SlurmUnsure
 class Marks:
     """What is known of starts beside the queue, by their uuids: one that is begun again is new.
 
-    Of one `under_way` the queue says nothing yet; of one that is `unsure` it is not known
+    Of one `under_way` the queue says nothing yet, and of one that is `fresh` a list of the
+    queue that is being read may say nothing; of one that is `unsure` it is not known
     whether there is a job; one that is `settled` has surely none. One that is `owed` has a
     job whose end the cluster has not heard of.
     """
 
     def __init__(self) -> None:
         self.under_way: set[str] = set()
+        self.fresh: set[str] = set()
         self.unsure: set[str] = set()
         self.settled: set[str] = set()
         self.owed: set[str] = set()
@@ -59,15 +61,15 @@ class Queueing:
             return await self._queue(record)
 
     async def replace(self, record: Record, anew: Record) -> Record:
-        """Queue the new job behind the old one, and then end that; raises as `submit` does."""
+        """Queue the new job behind the old one, which is ended last; raises as `submit` does."""
         if record.uuid in self._marks.under_way | self._marks.unsure:
             raise SlurmDown(f"{record.name} is just being submitted: ask again in a moment")
         try:
             with self._under_way(anew):
+                if record.job.job_id:  # of a name that no job has: could it be ended?
+                    await self._slurm.cancel(record.job.job_id, anew.uuid)
                 queued = await self._queue(anew, after=record.job.job_id)
                 await asyncio.to_thread(_set_aside, self.log(record))
-                if record.job.job_id:
-                    await self._slurm.cancel(record.job.job_id, record.name)
         except (ClientError, SlurmDown, NotKept) as error:
             raise type(error)(f"{record.name} goes on as it is: {error}") from None
         return queued
@@ -103,6 +105,7 @@ class Queueing:
     @contextmanager
     def _under_way(self, record: Record) -> Generator[None]:
         self._marks.under_way.add(record.uuid)
+        self._marks.fresh.add(record.uuid)
         try:
             yield
         finally:

@@ -90,7 +90,10 @@ class ServiceLoop:
         if record is None or self._closed or uuid not in ("", record.uuid):
             return
         after, stop = step(record, evidence, self._around.epoch())
-        if after == record or (after.is_final and self._starts.is_replacing(service)):
+        if after == record:
+            return
+        if after.is_final and self._starts.is_replacing(service):
+            self._starts.put_off(service, evidence, uuid)
             return
         self._records.change(after)
         if after.status != record.status:
@@ -148,9 +151,7 @@ class ServiceLoop:
             records = self._records.of(name)
         except NotFound:
             return True
-        return all(
-            one.is_final and not self._engines[one.engine].still_ends(one) for one in records
-        )
+        return all(one.is_final and not self._may_write(one) for one in records)
 
     async def create(self, wish: Wish) -> Service:
         """Start what is wished for."""
@@ -163,32 +164,31 @@ class ServiceLoop:
         records = [made(wish, recipe, order, engine, group, now) for order in orders]
         records = [replace(one, warnings=warned) for one in records]
         await self._records.keep(*records)
-        self._records.know(*records)
-        placed = await self._submit(records)
+        with self._starts.beginning(records):
+            self._records.know(*records)
+            placed = await self._submit(records)
         accepted = tuple(replace(one, status="pending", reason="", state="") for one in placed)
         # As the page has it; where it has come to since, its status tells.
         return group_of(accepted) if group else row_of(accepted[0])
 
     async def cancel(self, name: str, *, purge: bool, wait: bool = True) -> Ending:
         """End a service or a group; what is over already stays as it is."""
-        records = self._records.of(name)
-        await self._cancel(records)
+        before = self._records.of(name)
+        await self._cancel(before)
+        # One that was started again until then has been ended as what it is now.
+        records = tuple(one for one in self._records.as_now(before) if one.is_final)
         gone = await self._gone(records) if wait or purge else False
         if purge:
             await self._purge(records)
-        return Ending(job_id=name if is_group(name) else records[0].job_id, gone=gone)
+        job_id = name if is_group(name) else (records or before)[0].job_id
+        return Ending(job_id=job_id, gone=gone)
 
     async def restart(self, name: str) -> Service:
         """Start it again, over or at work: its id, order, key and data stay."""
         records = self._records.of(name)
-        over = tuple(one for one in records if one.is_final)
-        for record in over:  # its end may not have reached its engine yet
-            await self._engines[record.engine].cancel(record)
-        if not await self._gone(over):
-            raise StillEnds(f"{name}: {STILL_ENDS}; ask again in a moment")
-        await self._starts.after_end(tuple(filter(self._records.is_as_was, over)))
-        as_were = self._records.as_now(tuple(filter(self._records.is_as_was, records)))
-        await self._starts.in_place_of([one for one in as_were if not one.is_final])
+        with self._starts.beginning(records):
+            await self._starts.in_place_of([one for one in records if not one.is_final])
+            await self._after_end(tuple(one for one in records if one.is_final))
         return self.row(name)
 
     def key(self, name: str) -> str:
@@ -212,6 +212,17 @@ class ServiceLoop:
         return await self._asking.metrics(self._records.of(name))
 
     # inside
+
+    def _may_write(self, record: Record) -> bool:
+        engine = self._engines[record.engine]
+        return engine.still_ends(record) or engine.may_have_job(record.uuid)
+
+    async def _after_end(self, over: tuple[Record, ...]) -> None:
+        for record in over:  # its end may not have reached its engine yet
+            await self._engines[record.engine].cancel(record)
+        if not await self._gone(over):
+            raise StillEnds(f"{over[0].name}: {STILL_ENDS}; ask again in a moment")
+        await self._starts.after_end(tuple(filter(self._records.is_as_was, over)))
 
     def _shown(self, record: Record) -> Record:
         """As people see it: one that is over may still have a process."""

@@ -76,12 +76,16 @@ class SlurmEngine:
         return await self._queueing.submit(record)
 
     async def replace(self, record: Record, anew: Record) -> Record:
-        """Queue the new job behind the old one, and then end that."""
+        """Queue the new job behind the old one, which is ended once the new one is kept."""
         return await self._queueing.replace(record, anew)
 
     def goes_on(self, record: Record) -> bool:
         """Yes: its job is ended last of all."""
         return not record.is_final
+
+    def may_have_job(self, uuid: str) -> bool:
+        """Whether no look has found that there is none."""
+        return uuid not in self._marks.settled
 
     def adopt(self, record: Record) -> Record:
         """Nothing: the next look finds its job, or that it is lost."""
@@ -107,15 +111,18 @@ class SlurmEngine:
 
     async def gone(self, record: Record) -> bool:
         """Yes, for the cluster takes a job's end upon itself; not while it is being submitted."""
-        return record.uuid not in self._marks.under_way | self._marks.owed
+        starts = {record.uuid, *record.others}
+        return not starts & (self._marks.under_way | self._marks.owed)
 
     async def forget(self, record: Record) -> None:
         """Remove what it has written; raises SlurmDown when its job cannot be ended.
 
         A job that is ending may write a last line, which nobody reads.
         """
-        if record.uuid in self._marks.under_way:
+        if {record.uuid, *record.others} & self._marks.under_way:
             raise SlurmDown(f"{record.name} is just being submitted: ask again in a moment")
+        if self._marks.unsure.intersection(record.others):
+            raise SlurmDown(f"{record.name} may have been queued; if so, a later look ends it")
         if record.uuid not in self._marks.settled:
             await self._end_whichever(record)
         await self._end_others(record)
@@ -169,6 +176,7 @@ class SlurmEngine:
 
     async def _look(self, records: list[Record]) -> None:
         """Those that run are asked all at once: one that does not answer holds nobody up."""
+        self._marks.fresh = set(self._marks.under_way)
         try:
             jobs = await self._slurm.jobs()
         except SlurmDown as error:
@@ -192,13 +200,13 @@ class SlurmEngine:
     async def _fault_of_ends(
         self, record: Record, job: Job | None, others: Mapping[str, Job | None]
     ) -> str:
-        """Why what is over, or has no job, cannot be seen to; the others still are."""
+        """Why what is over, or has no job, cannot be seen to; the other services still are."""
         try:
             if record.is_final:
                 if job is not None:
                     self._saw(record.id, Kept(job.state), record.uuid)
                 await self._end(record.name, record.uuid, job)
-            elif job is None and record.uuid not in self._marks.under_way:
+            elif job is None and record.uuid not in self._marks.fresh:
                 await self._missed(record)
             for uuid, other in others.items():
                 if not self._is_wanted(uuid):
@@ -260,7 +268,7 @@ class SlurmEngine:
 
     async def _end(self, name: str, uuid: str, job: Job | None) -> None:
         """Nobody wants this start any more: its job, if there is one, is ended."""
-        if uuid in self._marks.under_way:
+        if uuid in self._marks.fresh:
             return
         if job is None and uuid in self._marks.unsure and not self._is_missing(uuid):
             return  # a request whose answer is lost may arrive late
