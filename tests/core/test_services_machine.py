@@ -33,8 +33,6 @@ from atoll_supervisor.core.services.evidence import (
 )
 from atoll_supervisor.core.services.local_unit import evidence_of
 from atoll_supervisor.core.services.machine import SILENT, begun_again, cancelled, step
-from atoll_supervisor.core.services.order import Order
-from atoll_supervisor.core.services.recipe import HealthCheck
 from atoll_supervisor.core.services.record import (
     FINAL,
     GAUGE,
@@ -44,31 +42,14 @@ from atoll_supervisor.core.services.record import (
     row_of,
     status_of,
 )
+from tests.fakes.records import ORDER, service
 
-ORDER = Order(
-    command=("server",),
-    values={},
-    environment={},
-    given={},
-    resources=Resources(),
-    health=HealthCheck(),
-    start_limit=60,
-)
+PATIENT = replace(ORDER, start_limit=60)
 
 
 def record(status: Status = "pending", **more: object) -> Record:
-    fields: dict[str, object] = {
-        "id": "ab12cd34",
-        "uuid": "u" * 32,
-        "name": "vllm-ab12cd34",
-        "recipe_name": "inference/vllm",
-        "engine": "local",
-        "config": {},
-        "created_at": "2026-11-21T10:00:00.000+00:00",
-        "key": "k",
-        "status": status,
-    }
-    return Record(order=ORDER, **msgspec.convert(fields | more, dict[str, object]))
+    about = {"uuid": "u" * 32, "name": "vllm-ab12cd34", "recipe_name": "inference/vllm"}
+    return service("ab12cd34", **{"order": PATIENT, "status": status, **about, **more})
 
 
 def after(*seen: tuple[float, Evidence], begin: Record | None = None) -> tuple[Record, list[bool]]:
@@ -165,12 +146,12 @@ def test_a_person_ends_it() -> None:
 
 
 def test_the_time_limit_of_a_local_service_holds_and_slurm_keeps_its_own() -> None:
-    order = replace(ORDER, resources=Resources(time_limit=1))
+    order = replace(PATIENT, resources=Resources(time_limit=1))
     local = replace(record(), order=order)
     one, stops = after((0, ANSWERS), (61, Tick()), begin=local)
     assert (one.status, stops[-1]) == ("failed", True)
     assert one.reason == "its time limit of 1 minute is over"
-    longer = replace(local, order=replace(ORDER, resources=Resources(time_limit=2)))
+    longer = replace(local, order=replace(PATIENT, resources=Resources(time_limit=2)))
     one, _ = after((0, ANSWERS), (121, Tick()), begin=longer)
     assert one.reason == "its time limit of 2 minutes is over"
     one, _ = after((0, ANSWERS), (61, Tick()), begin=replace(local, engine="slurm"))

@@ -17,7 +17,7 @@ ORDER = Order(
 )
 
 
-def service(name: str, order: Order = ORDER, **more: object) -> Record:
+def service(name: str, /, order: Order = ORDER, **more: object) -> Record:
     """A local service of that id; `more` are other fields of it."""
     made = Record(
         id=name,

@@ -7,38 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from atoll_supervisor.core.services.amounts import Resources
-from atoll_supervisor.core.services.order import Order
-from atoll_supervisor.core.services.recipe import HealthCheck
 from atoll_supervisor.core.services.record import Record
 from atoll_supervisor.shell.database_thread import DatabaseThread
 from atoll_supervisor.shell.event_log import EventLog
 from atoll_supervisor.shell.services.store import ServiceStore
+from tests.fakes.records import service
 
 pytestmark = pytest.mark.anyio
 
-ORDER = Order(
-    command=("server",),
-    values={},
-    environment={},
-    given={},
-    resources=Resources(),
-    health=HealthCheck(),
-)
-
 
 def named(name: str) -> Record:
-    return Record(
-        id=name,
-        uuid=name * 4,
-        name=f"mine-{name}",
-        recipe_name="mine",
-        engine="local",
-        order=ORDER,
-        config={},
-        created_at="2026-11-21T10:00:00.000+00:00",
-        key="k",
-    )
+    return service(name, uuid=name * 4, name=f"mine-{name}", recipe_name="mine")
 
 
 def stored(path: Path) -> list[str]:
